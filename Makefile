@@ -1,0 +1,55 @@
+# Everything here runs in .venv, which is made from requirements.lock when it is missing or older.
+# Where packages come from is the user's own configuration of pip and uv; none is written down here.
+
+PYTHON ?= python3
+MIRROR ?=
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONPATH := $(CURDIR)
+
+.DEFAULT_GOAL := help
+.PHONY: help repro test data verify lab lint bench lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' Makefile | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+repro: .venv/.made  ## run the whole study on the catalogues that params.yaml lists, and render reports/
+	@python -m lib.check
+	dvc repro
+
+test: .venv/.made  ## run every test
+	pytest
+
+data: .venv/.made  ## build data/, the real catalogue: from the network, or from a folder with MIRROR=...
+	@python -m lib.fetch $(if $(MIRROR),--mirror "$(MIRROR)")
+
+verify: .venv/.made  ## run the executed analysis notebooks again and compare every output with the stored one
+	@test -n "$(wildcard build/*/notebooks/06_results.ipynb)" || { echo "There is nothing to verify: run \`make repro\` first." >&2; exit 1; }
+	pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -p no:cacheprovider $(wildcard build/*/notebooks/06_results.ipynb)
+
+lab: .venv/.made  ## open the notebooks in JupyterLab
+	jupyter lab --notebook-dir=notebooks
+
+lint: .venv/.made  ## check style, types, notebooks, and that the lock is what pyproject.toml asks for
+	ruff check .
+	ruff format --check .
+	mypy
+	nbstripout --verify --keep-id notebooks/*.ipynb
+	pytest tests/test_environment.py
+
+bench: .venv/.made  ## measure speed and memory, each beside a peer
+	for file in benchmarks/*.py; do python "$$file" || exit 1; done
+
+lock: .venv/.made  ## compile requirements.lock again from pyproject.toml
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock pyproject.toml
+
+clean:  ## remove build/ (what stages made; the DVC cache still has it)
+	rm -rf build
+
+# uv is in the lock. It puts itself and everything else at the locked versions, checked by their hashes.
+.venv/.made: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; $(PYTHON) is not. Name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test -x .venv/bin/uv || { $(PYTHON) -m venv --clear .venv && \
+		.venv/bin/python -m pip install --quiet "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)"; }
+	.venv/bin/uv pip sync --python .venv/bin/python --require-hashes requirements.lock
+	@touch $@

@@ -1,0 +1,127 @@
+"""Photos a second from JPEG to feature: ours, against a plain float32 loop over torchvision's transforms.
+
+The plain one is what one would write first: a `Dataset` with Resize, CenterCrop, ToTensor and Normalize, a `DataLoader`
+with two workers, and the network without its last layer, in float32. Both see the same photos, in turns, once the
+networks are warm (compiling is reported apart). Weights are random, which changes no time. The ratio counts; the photos
+a second depend on the machine.
+
+    python benchmarks/image.py [--photos 256] [--rounds 3] [--backbones densenet169 vgg16] [--accelerator auto]
+"""
+
+import argparse
+import io
+import resource
+import statistics
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from lib.backbones import Pretrained, build_backbone
+from lib.config import root
+from lib.extractor import COMPILE_FROM, Extractor, Setup, choose_compiled, choose_device, choose_precision
+from lib.photos import Photos, batches, open_archive
+
+SIZE, MEAN, STD = 224, Pretrained._field_defaults["mean"], Pretrained._field_defaults["std"]
+
+
+class PlainPhotos(Dataset):
+    """Photos of an archive through torchvision's transforms."""
+
+    def __init__(self, path, names):
+        self.path, self.names, self.archive = path, names, None
+        steps = [transforms.Resize(SIZE), transforms.CenterCrop(SIZE), transforms.ToTensor()]
+        self.transform = transforms.Compose([*steps, transforms.Normalize(MEAN, STD)])
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, row):
+        self.archive = self.archive or zipfile.ZipFile(self.path)
+        return self.transform(Image.open(io.BytesIO(self.archive.read(self.names[row]))).convert("RGB"))
+
+
+def write_photos(path, number):
+    """Write smooth noise, of the size that the photos of `fashion` have."""
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile(path, "w") as archive:
+        for row in range(number):
+            image = Image.fromarray(rng.integers(0, 256, (12, 9, 3), np.uint8)).resize((60, 80))
+            image.save(file := io.BytesIO(), "JPEG")
+            archive.writestr(f"{row}.jpg", file.getvalue())
+
+
+def find_photos(folder, number):
+    path = root() / "data/fashion/images.zip"
+    if not path.is_file():
+        path = Path(folder, "images.zip")
+        write_photos(path, number)
+    with open_archive(path) as archive:
+        return path, [name for name in sorted(archive.namelist()) if name.endswith(".jpg")][:number]
+
+
+def make_ours(name, device):
+    precision = choose_precision("auto", device)
+    compiled = choose_compiled("auto", precision, device, COMPILE_FROM)
+    setup = Setup(name, "", None, MEAN, STD, SIZE, precision, 16, compiled, str(device), "")
+    return Extractor(build_backbone(name, SIZE)[0], setup, device)
+
+
+def run_ours(extractor, path, names):
+    for pixels, _ in batches(Photos(path, names, SIZE), extractor.setup.batch_size, workers=1):
+        extractor(pixels)
+
+
+@torch.inference_mode()
+def run_plain(model, device, path, names):
+    for photos in DataLoader(PlainPhotos(path, names), 32, num_workers=2):
+        model(photos.to(device)).cpu().numpy()
+
+
+def seconds(function, *arguments):
+    began = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - began
+
+
+def compare(name, device, path, names, rounds):
+    """Print photos a second of both, the median of the rounds, and the median of the rounds' ratios."""
+    ours, plain = make_ours(name, device), build_backbone(name, SIZE)[0].to(device)
+    warm = seconds(run_ours, ours, path, names[:32])
+    run_plain(plain, device, path, names[:32])
+    times = [
+        (seconds(run_ours, ours, path, names), seconds(run_plain, plain, device, path, names)) for _ in range(rounds)
+    ]
+    speeds = [statistics.median(len(names) / time for time in kind) for kind in zip(*times, strict=True)]
+    ratio = statistics.median(theirs / own for own, theirs in times)
+    kind = f"{ours.setup.precision}{', compiled' if ours.setup.compiled else ''}"
+    print(f"{name:12} ours {speeds[0]:7.1f} photos/s ({kind}; first batches {warm:.0f} s)", end="  ")
+    print(f"plain {speeds[1]:7.1f} photos/s  ratio {ratio:.2f}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--backbones", nargs="+", default=["densenet169", "vgg16"])
+    parser.add_argument("--accelerator", choices=["auto", "cpu", "gpu"], default="auto")
+    arguments = parser.parse_args()
+    device = choose_device(arguments.accelerator)
+    matrix_units = torch.cpu.get_capabilities().get("amx_bf16", False)
+    print(f"{torch.get_num_threads()} threads on {device}; processor with bf16 matrix units (AMX): {matrix_units}")
+    with tempfile.TemporaryDirectory() as folder:
+        path, names = find_photos(folder, arguments.photos)
+        for name in arguments.backbones:
+            compare(name, device, path, names, arguments.rounds)
+    peaks = [resource.getrusage(who).ru_maxrss / 2**20 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    print(f"peak memory of both together: {peaks[0]:.2f} GiB, and {peaks[1]:.2f} GiB in the largest worker")
+
+
+if __name__ == "__main__":
+    main()

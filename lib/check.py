@@ -1,0 +1,29 @@
+"""`python -m lib.check`: is all there that `dvc repro` will ask for? One message says what is not.
+
+DVC itself would only name the first missing file, not how to get it.
+"""
+
+import sys
+
+from lib.config import load_catalogue, load_params, studied
+from lib.errors import StudyError
+
+
+def check() -> None:
+    """Validate `params.yaml`, and for each catalogue that it lists the catalogue's file, its source and its weights.
+
+    Raises
+    ------
+    StudyError
+        If a key or a value is wrong, or if a file is missing.
+    """
+    for name in load_params().study:
+        load_catalogue(name)
+        studied(name)
+
+
+if __name__ == "__main__":
+    try:
+        check()
+    except StudyError as error:
+        sys.exit(str(error))

@@ -1,0 +1,100 @@
+"""The study's figures are all in one style: the same colour and marker for a variant wherever it appears.
+
+Colours are Okabe & Ito's (2008), which people with any kind of colour blindness can tell apart. No figure depends on
+the state or the settings of matplotlib, and the same numbers give the same bytes.
+"""
+
+from base64 import b64encode
+from contextlib import AbstractContextManager
+from html import escape
+from typing import NamedTuple
+
+from IPython.display import HTML
+from matplotlib import style
+from matplotlib.figure import Figure
+
+from lib.artifacts import existing, read_json, whole, write_json
+from lib.config import report_dir
+from lib.errors import StudyError, nearest
+
+DPI = 110
+STYLE: dict[str, object] = {
+    "font.size": 12,
+    "axes.titlesize": 13,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "lines.linewidth": 2.0,
+    "lines.markersize": 7.0,
+}
+
+
+class Look(NamedTuple):
+    """How a series is drawn and named in every figure."""
+
+    label: str
+    color: str
+    marker: str
+
+
+LOOKS = {
+    "naive": Look("naive", "#7f7f7f", "p"),
+    "linear": Look("brand + text, linear", "#000000", "D"),
+    "brand": Look("brand", "#E69F00", "v"),
+    "brand_text": Look("brand + text", "#0072B2", "s"),
+    "brand_image": Look("brand + image", "#009E73", "^"),
+    "brand_text_image": Look("brand + text + image", "#D55E00", "o"),
+    "sequential": Look("sequential", "#CC79A7", "<"),
+    "lstm": Look("LSTM", "#56B4E9", "P"),
+    "lstm_multitask": Look("multitask LSTM", "#004488", "X"),
+    "best": Look("best", "#882255", "*"),
+}
+LEVEL_LOOKS = {
+    "level_1": Look("level 1", "#004488", "o"),
+    "level_2": Look("level 2", "#BB5566", "s"),
+    "level_3": Look("level 3", "#DDAA33", "^"),
+}
+
+
+def look(variant: str) -> Look:
+    """Return how a variant is drawn; one without a colour of its own yet is named as it is, and pink.
+
+    >>> look("brand_text").label
+    'brand + text'
+    """
+    return LOOKS.get(variant, Look(variant.replace("_", " "), "#F781BF", "h"))
+
+
+def in_style() -> AbstractContextManager[None]:
+    """Set the study's style, on top of matplotlib's defaults, for the body of a `with` statement."""
+    return style.context(STYLE, after_reset=True)
+
+
+def save(figure: Figure, catalogue: str, name: str, caption: str, alt: str) -> None:
+    """Write `reports/CATALOGUE/figures/NAME.png`, and its caption and description into `figures.json` beside it."""
+    folder = report_dir(catalogue, "figures")
+    with whole(folder / f"{name}.png") as partial, in_style():
+        figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
+    index = folder / "figures.json"
+    figures = read_json(index) if index.exists() else {}
+    write_json(index, {**figures, name: {"caption": caption, "alt": alt}})
+
+
+def show(catalogue: str, name: str) -> HTML:
+    """Return a saved figure with its caption and description, to be displayed in a notebook.
+
+    Raises
+    ------
+    StudyError
+        If no such figure was saved.
+    """
+    folder = report_dir(catalogue, "figures")
+    figures = read_json(folder / "figures.json")
+    if name not in figures:
+        raise StudyError(f"There is no figure '{name}' in {folder}. It has {sorted(figures)}.{nearest(name, figures)}")
+    image = b64encode(existing(folder / f"{name}.png").read_bytes()).decode()
+    caption, alt = escape(figures[name]["caption"]), escape(figures[name]["alt"])
+    html = f'<figure><img src="data:image/png;base64,{image}" alt="{alt}"><figcaption>{caption}</figcaption></figure>'
+    return HTML(html)  # type: ignore[no-untyped-call]

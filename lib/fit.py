@@ -1,0 +1,190 @@
+"""Gradient descent, by PyTorch Lightning: fit a network to a run's training rows, and read its log-probabilities."""
+
+import logging
+import warnings
+from copy import deepcopy
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import nn
+
+from lib.config import Recipe
+from lib.data import Batch, Batches, Inputs
+from lib.models import MultitaskMLP
+
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # hundreds of short fits need no banner each
+warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)  # by Lightning
+
+ROWS_AT_ONCE = 4096  # rows that go through a network at once when nothing is learnt
+MONITORED = "validation_accuracy"  # mean of the levels, the paper's number
+UPDATES_BETWEEN_CHECKPOINTS = 2000  # some ten seconds of work are lost at most when a run is killed
+
+
+def fit_network(
+    network: MultitaskMLP,
+    inputs: Inputs,
+    train_rows: np.ndarray,
+    validation_rows: np.ndarray,
+    recipe: Recipe,
+    seed: int,
+    accelerator: str = "auto",
+    checkpoint_dir: Path | None = None,
+) -> int:
+    """Train a network in place; with a patience, end with the weights of the highest validation accuracy.
+
+    Parameters
+    ----------
+    train_rows, validation_rows : int arrays
+        Row numbers in `inputs`.
+    checkpoint_dir : Path, optional
+        Where the last checkpoint is kept. If there is one, training goes on from it, to the same result.
+
+    Returns
+    -------
+    int
+        Epochs trained.
+    """
+    module = _Classifier(network, inputs, train_rows, validation_rows, recipe, seed)
+    checkpoint = None if checkpoint_dir is None else checkpoint_dir / "last.ckpt"
+    trainer = pl.Trainer(
+        accelerator=accelerator,
+        devices=1,
+        max_epochs=module.epochs,
+        check_val_every_n_epoch=module.epochs_between_validations,
+        limit_val_batches=0 if recipe.patience is None else 1.0,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+        callbacks=_callbacks(recipe, module, checkpoint_dir),
+        enable_checkpointing=checkpoint_dir is not None,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    resume = checkpoint if checkpoint is not None and checkpoint.exists() else None
+    trainer.fit(module, ckpt_path=resume, weights_only=True)
+    return trainer.current_epoch
+
+
+def log_probabilities(network: MultitaskMLP, inputs: Inputs, rows: np.ndarray) -> list[np.ndarray]:
+    """Return each level's float16 log-probabilities for some rows, shapes (rows, classes)."""
+    network.eval()
+    with torch.inference_mode():
+        parts = [
+            [nn.functional.log_softmax(logits, dim=1).half().cpu() for logits in network(batch)]
+            for batch in Batches(inputs, rows, ROWS_AT_ONCE)
+        ]
+    return [torch.cat(level).numpy() for level in zip(*parts, strict=True)]
+
+
+class _BestWeights(Callback):
+    """Keeps the weights of the highest validation accuracy, also in checkpoints, and puts them back at the end."""
+
+    def __init__(self) -> None:
+        self.accuracy = -1.0
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        accuracy = float(trainer.callback_metrics[MONITORED])
+        if accuracy > self.accuracy:
+            self.accuracy, self.weights = accuracy, deepcopy(pl_module.state_dict())
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.weights:
+            pl_module.load_state_dict(self.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"accuracy": self.accuracy, "weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.accuracy, self.weights = state_dict["accuracy"], state_dict["weights"]
+
+
+class _Classifier(pl.LightningModule):
+    """Connects a network, its rows and a recipe to Lightning.
+
+    Batch order and dropout are drawn anew in every epoch from (seed, epoch), so that a resumed training
+    draws what it would have drawn.
+    """
+
+    def __init__(
+        self,
+        network: MultitaskMLP,
+        inputs: Inputs,
+        train_rows: np.ndarray,
+        validation_rows: np.ndarray,
+        recipe: Recipe,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.network, self.inputs, self.recipe, self.seed = network, inputs, recipe, seed
+        self.train_rows, self.validation_rows = train_rows, validation_rows
+        self.updates_per_epoch = ceil(len(train_rows) / recipe.batch_size)
+        self.epochs = max(recipe.epochs, ceil(recipe.min_updates / self.updates_per_epoch))
+        self.epochs_between_validations = ceil(recipe.validate_every / self.updates_per_epoch)
+        self.correct: list[torch.Tensor] = []
+
+    def train_dataloader(self) -> Batches:
+        return Batches(self.inputs, self.train_rows, self.recipe.batch_size, self._epoch_seed())
+
+    def val_dataloader(self) -> Batches:
+        return Batches(self.inputs, self.validation_rows, ROWS_AT_ONCE)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch  # the inputs went there as a whole
+
+    def on_fit_start(self) -> None:
+        self.inputs = self.inputs.to(self.device)
+
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(self._epoch_seed())
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        return self.network.loss(batch)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        for logits, codes in zip(self.network(batch), batch.codes.T, strict=True):
+            self.correct.append((logits.argmax(dim=1) == codes).sum())
+
+    def on_validation_epoch_end(self) -> None:
+        levels = len(self.network.class_counts)
+        self.log(MONITORED, torch.stack(self.correct).sum() / (levels * len(self.validation_rows)))
+        self.correct.clear()
+
+    def configure_optimizers(self) -> Any:
+        recipe, parameters = self.recipe, self.network.parameters()
+        optimizer: torch.optim.Optimizer
+        if recipe.optimizer == "adadelta":
+            optimizer = torch.optim.Adadelta(parameters, lr=recipe.lr, rho=0.95, eps=1e-6)
+        else:
+            optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+        if recipe.schedule == "constant":
+            return optimizer
+        steps = self.epochs * self.updates_per_epoch
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=recipe.lr, total_steps=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _epoch_seed(self) -> int:
+        return int(np.random.SeedSequence([self.seed, self.current_epoch]).generate_state(1)[0])
+
+
+def _callbacks(recipe: Recipe, module: _Classifier, checkpoint_dir: Path | None) -> list[Callback]:
+    callbacks: list[Callback] = []
+    if recipe.patience is not None:
+        callbacks += [_BestWeights(), EarlyStopping(MONITORED, patience=recipe.patience, mode="max")]
+    if checkpoint_dir is not None:
+        every = ceil(UPDATES_BETWEEN_CHECKPOINTS / module.updates_per_epoch)
+        callbacks.append(
+            ModelCheckpoint(
+                checkpoint_dir,
+                filename="last",
+                every_n_epochs=every,
+                save_on_train_epoch_end=True,
+                enable_version_counter=False,
+            )
+        )
+    return callbacks

@@ -1,0 +1,166 @@
+"""Masked texts: every word of the taxonomy is removed, whatever the product's own label.
+
+Removing only the product's own label would leak it by absence. Removed are, in any case and with or without accents:
+
+- each word of each class name of each level (function words such as *and* excepted), in singular and plural and
+  with a possessive ending: *Dresses* takes *dress*, *dresses* and *dress's*;
+- joined and split spellings: *Tshirts* takes *t-shirt* and *T shirts*, *Flip Flops* takes *flipflop*.
+
+Nothing takes the place of a removed word. Synonyms (*tee* for *Tshirts*), other derivations (*belted* for *Belts*) and
+other orthographies (*jewelry* for *Jewellery*) are not words of the taxonomy, and stay.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+# A word, with a possessive ending if it has one. An underscore parts words.
+_WORD = re.compile(r"([^\W_]+(?:['’]s(?![^\W_]))?)", re.IGNORECASE)
+_POSSESSIVE = re.compile(r"['’]s$", re.IGNORECASE)
+_LOOSE = re.compile(r"(?<!\S)['’\-‐–/_]+(?!\S)")
+_BEFORE_STOP = re.compile(r"\s+(?=[,.;:!?)])")
+
+FUNCTION_WORDS = frozenset({"a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"})
+_IRREGULAR = (
+    ("man", "men"), ("woman", "women"), ("child", "children"), ("person", "people"), ("foot", "feet"),
+    ("tooth", "teeth"), ("scarf", "scarves"), ("knife", "knives"), ("shelf", "shelves"), ("leaf", "leaves"),
+)  # fmt: skip
+_LONGEST_RUN = 3  # words of a class name that may be spelled as one
+_LONGEST_SPLIT = 4  # words that one spelling may have been split into
+
+
+def normal(word: str) -> str:
+    """Fold case and accents, and drop a possessive ending.
+
+    >>> normal("Décolleté's")
+    'decollete'
+    """
+    word = _POSSESSIVE.sub("", word)
+    if not word.isascii():
+        word = "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
+    return word.casefold()
+
+
+def inflections(word: str) -> set[str]:
+    """Return a word with its singular and plural spellings. Spellings that are no words do no harm: no text has them.
+
+    >>> sorted(inflections("dress"))
+    ['dress', 'dresses']
+    >>> sorted(inflections("women"))
+    ['woman', 'womans', 'women', 'womens']
+    """
+    bases = {word}
+    for singular, plural in _IRREGULAR:
+        if word in (singular, plural, plural + "s"):
+            bases |= {singular, plural}
+    if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
+        bases.add(word[:-1])
+    if len(word) > 4 and word.endswith(("ses", "xes", "zes", "ches", "shes", "oes")):
+        bases.add(word[:-2])
+    if len(word) > 4 and word.endswith("ies"):
+        bases.add(word[:-3] + "y")
+    return bases | {plural for base in bases for plural in _plurals(base)}
+
+
+class Masker:
+    """Finds and removes the words of a taxonomy, in time that grows with the text and not with the taxonomy.
+
+    Parameters
+    ----------
+    class_names
+        The classes of all levels.
+
+    Examples
+    --------
+    >>> masker = Masker(["Men", "Flip Flops", "Tshirts"])
+    >>> masker.mask("Light T-shirt, worn with men's flip-flops.")
+    'Light, worn with.'
+    >>> masker.leaked_words("Two tshirts")
+    ['tshirts']
+    """
+
+    def __init__(self, class_names: Iterable[str]) -> None:
+        self.words = frozenset(form for name in class_names for form in _forms(name))
+        self._endings = frozenset(word[start:] for word in self.words for start in range(1, len(word)))
+        self._known: dict[str, str] = {}
+
+    def mask(self, text: str) -> str:
+        """Remove every word of the taxonomy from a text, and fold the white space that is left."""
+        return self._mask(text)[0]
+
+    def leaked_words(self, text: str) -> list[str]:
+        """Return the words of the taxonomy that are in a text, in normal form; a masked text has none."""
+        return self._mask(text)[1]
+
+    def mask_all(self, texts: Iterable[str]) -> tuple[list[str], Counter[str]]:
+        """Mask many texts, and count how often each word was removed."""
+        masked, removed = [], Counter[str]()
+        for text in texts:
+            kept, gone = self._mask(text)
+            masked.append(kept)
+            removed.update(gone)
+        return masked, removed
+
+    def _mask(self, text: str) -> tuple[str, list[str]]:
+        """Return the masked text and what was removed.
+
+        The words that are kept lie on a stack, so that those which meet only because what stood between them was
+        removed are also looked at together.
+        """
+        pieces = _WORD.split(text)
+        kept: list[tuple[int, str]] = []
+        removed = []
+        for position in range(1, len(pieces), 2):
+            word = self._normal(pieces[position])
+            parts = self._ends_here(kept, word)
+            if parts is None:
+                kept.append((position, word))
+                continue
+            first = len(kept) - parts
+            removed.append("".join(part for _, part in kept[first:]) + word)
+            for gone, _ in [*kept[first:], (position, word)]:
+                pieces[gone] = " "
+            del kept[first:]
+        if not removed:
+            return text, removed
+        return _tidy("".join(pieces)), removed
+
+    def _ends_here(self, kept: list[tuple[int, str]], word: str) -> int | None:
+        """Return how many of the last kept words make, with `word`, a word of the taxonomy; None if there is none."""
+        if word in self._endings:
+            for parts in range(min(_LONGEST_SPLIT - 1, len(kept)), 0, -1):
+                if "".join(part for _, part in kept[-parts:]) + word in self.words:
+                    return parts
+        return 0 if word in self.words else None
+
+    def _normal(self, word: str) -> str:
+        known = self._known.get(word)
+        if known is None:
+            known = self._known[word] = normal(word)
+        return known
+
+
+def _forms(name: str) -> Iterator[str]:
+    """Yield all that a class name takes: its words, and runs of them spelled as one, all with their inflections."""
+    words = [normal(word) for word in _WORD.findall(name)]
+    for start, first in enumerate(words):
+        for length in range(1, min(_LONGEST_RUN, len(words) - start) + 1):
+            joined = {""}
+            for word in words[start : start + length]:
+                joined = {left + right for left in joined for right in inflections(word)}
+            if first not in FUNCTION_WORDS and len(first) + length > 2:
+                yield from (spelling for spelling in joined if not spelling.isdigit())
+
+
+def _plurals(word: str) -> Iterator[str]:
+    yield word if word.endswith("s") else word + "s"
+    if word.endswith(("s", "x", "z", "ch", "sh", "o")):
+        yield word + "es"
+    if word.endswith("y"):
+        yield word[:-1] + "ies"
+
+
+def _tidy(text: str) -> str:
+    """Drop punctuation that has lost its words, and fold white space."""
+    return " ".join(_BEFORE_STOP.sub("", _LOOSE.sub("", text)).split())

@@ -1,0 +1,105 @@
+"""The stage itself: Sphinx builds the site beside its place, it is pruned and checked, and only then published."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+
+from lib.artifacts import read_json, whole, write_json
+from lib.config import load_catalogue, report_dir, root
+from lib.errors import StudyError
+from lib.report import study
+from lib.report.guard import refuse_product_content
+from lib.report.numbers import Results
+
+HERE = Path(__file__).parent
+# What Sphinx and its theme bring and no page uses.
+UNUSED = (
+    "**/*.map", "**/*.LICENSE.txt", "**/.gitignore", "**/fa-brands-*", "**/fa-regular-*", "**/webpack-macros.html",
+    "_static/plus.png", "_static/minus.png", "_static/file.png", "_static/scripts/scv*", "_static/styles/scv*",
+    "objects.inv", ".buildinfo", "_sources",
+)  # fmt: skip
+LOADS = {"link": "href", **dict.fromkeys(("script", "img", "iframe", "source", "video", "audio"), "src")}
+REMOTE = re.compile(r"^(?:https?:)?//")
+REMOTE_CSS = re.compile(r"(?:@import\s+|url\(\s*)[\"']?(?:https?:)?//")
+
+
+def build(catalogue: str) -> Path:
+    """Make `reports/CATALOGUE/site/`, whole or not at all, and `reports/index.html`; return the site's folder.
+
+    Raises
+    ------
+    StudyError
+        If an input is missing, Sphinx fails, a page asks the network for something, or product content would be
+        published that may not be.
+    """
+    settings, results = load_catalogue(catalogue), Results(catalogue)
+    with tempfile.TemporaryDirectory(prefix="report-") as folder:
+        source, site = Path(folder, "source"), Path(folder, "html")
+        summary = study.write_source(catalogue, settings, results, source)
+        _sphinx(source, site, settings.title)
+        _prune(site)
+        refuse_network(site)
+        if not settings.publish_examples:
+            refuse_product_content(catalogue, site)
+        write_json(site / "summary.json", summary)
+        with whole(report_dir(catalogue, "site")) as partial:
+            shutil.copytree(site, partial)
+    write_index()
+    return report_dir(catalogue, "site")
+
+
+def write_index() -> None:
+    """Write `reports/index.html`, which leads to every catalogue's site that there is."""
+    with whole(root() / "reports" / "index.html") as partial:
+        partial.write_text(index_page(), "utf-8")
+
+
+def index_page() -> str:
+    """Return the HTML of `reports/index.html`, from the sites' summaries and the results as they are now."""
+    names = [path.parents[1].name for path in sorted(root().glob("reports/*/site/summary.json"))]
+    entries = [study.index_entry(read_json(report_dir(name, "site", "summary.json")), Results(name)) for name in names]
+    return study.environment().get_template("index.html.j2").render(entries=entries)
+
+
+def refuse_network(site: Path) -> None:
+    """Raise if a page of `site` would load anything that is not beside it.
+
+    Raises
+    ------
+    StudyError
+        Naming the page and the address.
+    """
+    for path in sorted(site.rglob("*.html")):
+        soup = BeautifulSoup(path.read_text("utf-8"), "lxml")
+        for tag in soup.find_all(list(LOADS)):
+            if REMOTE.match(address := str(tag.get(LOADS[tag.name], ""))):
+                raise StudyError(f"{path.name} would load {address}: a report asks for nothing from the network.")
+    for path in sorted(site.rglob("*.css")):
+        if found := REMOTE_CSS.search(path.read_text("utf-8")):
+            raise StudyError(f"{path.name} would load {found[0]}...: a report asks for nothing from the network.")
+
+
+def _sphinx(source: Path, site: Path, title: str) -> None:
+    """Run Sphinx in a process of its own, so that nothing of one build reaches the next."""
+    command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-c", str(HERE), "-d", str(site.parent / "doctrees")]
+    command += ["-D", f"project={title}", "-D", f"html_title={title}", str(source), str(site)]
+    # A fixed date and order of sets: the same inputs give the same bytes.
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "0", "PYTHONHASHSEED": "0"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    messages = done.stderr.replace(f"{source}/", "").strip()
+    if done.returncode:
+        raise StudyError(f"Sphinx could not build the report:\n{messages}")
+    if messages:
+        print(messages, file=sys.stderr)
+
+
+def _prune(site: Path) -> None:
+    for pattern in UNUSED:
+        for path in sorted(site.glob(pattern)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

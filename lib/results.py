@@ -1,0 +1,217 @@
+"""The `results` stage: one table of numbers, their intervals, and the contrasts that may be called.
+
+Metrics come from `reports/NAME/metrics/`, and what resampling needs, row by row, from `build/NAME/predictions/`.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pandera.errors
+import pandera.pandas as pa
+
+from lib.artifacts import existing, read_json, whole
+from lib.bootstrap import Sample, group_weights, intervals, resample
+from lib.config import LEVELS, build_dir, load_params, report_dir
+from lib.contrasts import Measure, Samples, contrast_table
+from lib.errors import StudyError
+from lib.evaluate import correctness, decode
+from lib.runs import Run
+
+RUN = ["variant", "recipe", "text", "split", "train_size", "seed"]
+KEY = [*RUN, "decoding", "measured_on", "metric"]
+COLUMNS = [*KEY, "value"]
+INTERVAL_COLUMNS = [*Measure._fields, "metric", "mean", "low", "high", "seeds"]
+SAMPLED = (*LEVELS, "mean", "path", "valid_share")
+"""The metrics that are means over rows, in the order of a sample's columns. `macro_f1` is not one."""
+
+_TEXT, _COUNT = pa.Column(str), pa.Column(int, pa.Check.ge(0))
+SCHEMA = pa.DataFrameSchema(
+    {
+        **{name: _COUNT if name in ("train_size", "seed") else _TEXT for name in KEY},
+        "measured_on": pa.Column(str, pa.Check.isin(["test", "train"])),
+        "value": pa.Column(float, pa.Check.in_range(0, 1)),
+    },
+    strict=True,
+    unique=KEY,
+)
+
+
+class Tables(NamedTuple):
+    """The three tables of a catalogue's results; their columns are in `docs/architecture.md`."""
+
+    results: pd.DataFrame
+    intervals: pd.DataFrame
+    contrasts: pd.DataFrame
+
+
+class Truth(NamedTuple):
+    """What predictions are compared with, rows in the order of `clean/products.parquet`.
+
+    Attributes
+    ----------
+    codes
+        int16 (rows, 3).
+    groups
+        intp (rows,): number of the near-duplicate group, from 0 without gaps.
+    paths
+        int16 (valid paths, 3).
+    """
+
+    codes: npt.NDArray[np.int16]
+    groups: npt.NDArray[np.intp]
+    paths: npt.NDArray[np.int16]
+
+
+def make_results(catalogue: str) -> Tables:
+    """Run the `results` stage: write `results.csv`, `intervals.csv` and `contrasts.csv`, and return them.
+
+    Raises
+    ------
+    StudyError
+        If a variant's metrics or a run's predictions are missing, malformed, or do not fit together.
+    """
+    results = collect(catalogue)
+    samples = resample_all(catalogue, results)
+    _require_agreement(results, samples)
+    tables = Tables(results, interval_table(samples), contrast_table(samples, SAMPLED, load_params().variants))
+    for name, table in tables._asdict().items():
+        with whole(report_dir(catalogue, f"{name}.csv")) as partial:
+            table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
+    return tables
+
+
+def load_results(catalogue: str) -> Tables:
+    """Read the tables that `make_results` wrote."""
+    paths = [existing(report_dir(catalogue, f"{name}.csv")) for name in Tables._fields]
+    return Tables(*(pd.read_csv(path, keep_default_na=False) for path in paths))
+
+
+def collect(catalogue: str) -> pd.DataFrame:
+    """Read the metrics of all variants of `params.yaml` into one sorted table with the columns `COLUMNS`.
+
+    Raises
+    ------
+    StudyError
+        If a variant has no metrics, or they do not have the form of `results.csv`.
+    """
+    tables = [_variant_metrics(catalogue, variant) for variant in load_params().variants]
+    return pd.concat(tables).sort_values(KEY, ignore_index=True)
+
+
+def resample_all(catalogue: str, results: pd.DataFrame) -> Samples:
+    """Measure and resample every model of `results`, on test rows in both decodings and on its training rows.
+
+    Returns
+    -------
+    A `Sample` for each `Measure`, its columns being the metrics `SAMPLED`.
+    """
+    truth = load_truth(catalogue)
+    weights = group_weights(int(truth.groups.max()) + 1)
+    samples = {}
+    for key, rows in results.groupby(RUN[:-1]):
+        model = cast(tuple[Any, ...], key)
+        seeds = sorted(rows["seed"].unique().tolist())
+        runs = [_read_run(catalogue, model, seed, truth) for seed in seeds]
+        for how in runs[0]:
+            correct, groups = zip(*(run[how] for run in runs), strict=True)
+            samples[Measure._make((*model, *how))] = _with_mean(resample(seeds, correct, groups, weights))
+    return samples
+
+
+def interval_table(samples: Samples) -> pd.DataFrame:
+    """Return mean over seeds and 95% interval of each metric of each sample, with the columns of `intervals.csv`."""
+    rows = [
+        (*measure, metric, *(np.round(interval, 6) + 0.0), len(sample.seeds))
+        for measure, sample in samples.items()
+        for metric, interval in zip(SAMPLED, intervals(sample), strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=INTERVAL_COLUMNS)
+    return table.sort_values(INTERVAL_COLUMNS[: len(Measure._fields) + 1], ignore_index=True)
+
+
+def load_truth(catalogue: str) -> Truth:
+    """Read the true codes, near-duplicate groups and valid paths of a catalogue."""
+    columns = [f"{level}_code" for level in LEVELS]
+    path = existing(build_dir(catalogue, "clean", "products.parquet"))
+    products = pd.read_parquet(path, columns=[*columns, "group"])
+    groups = np.unique(products["group"].to_numpy(), return_inverse=True)[1]
+    paths = read_json(build_dir(catalogue, "clean", "taxonomy.json"))["paths"]
+    return Truth(products[columns].to_numpy(np.int16), groups, np.array(paths, np.int16))
+
+
+def _variant_metrics(catalogue: str, variant: str) -> pd.DataFrame:
+    path = report_dir(catalogue, "metrics", f"{variant}.json")
+    records = read_json(path)
+    if not records:
+        raise StudyError(f"{path} holds no metrics. Run `dvc repro` to make them again.")
+    table = pd.DataFrame(records)
+    try:
+        table = SCHEMA.validate(table, lazy=True)
+    except pandera.errors.SchemaErrors as error:
+        raise StudyError(f"{path} is not a table of metrics: {_first_failure(error)}.") from error
+    if others := sorted(set(table["variant"]) - {variant}):
+        raise StudyError(f"{path} should hold the variant '{variant}' only. Found {others}.")
+    return table[COLUMNS]
+
+
+def _first_failure(error: pandera.errors.SchemaErrors) -> str:
+    case = error.failure_cases.iloc[0]
+    return f"column {case['column']}: expected {case['check']}, found {case['failure_case']!r}"
+
+
+def _read_run(
+    catalogue: str, model: tuple[Any, ...], seed: int, truth: Truth
+) -> dict[tuple[str, str], tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]]:
+    """Return for each (decoding, measured_on) what was right, row by row, and each row's group."""
+    variant, recipe, text, split, size = model
+    path = existing(
+        build_dir(catalogue, "predictions", variant, f"{Run(recipe, text, split, size, seed).key(size)}.npz")
+    )
+    found = {}
+    for how, rows, predicted in _predictions(path, truth):
+        if len(rows) != len(predicted) or not len(rows) or rows.max() >= len(truth.codes):
+            raise StudyError(f"{path} does not fit {catalogue}'s clean products. Run `dvc repro` to make it again.")
+        found[how] = (correctness(predicted, truth.codes[rows], truth.paths), truth.groups[rows])
+    return found
+
+
+def _predictions(path: Any, truth: Truth) -> Iterator[tuple[tuple[str, str], npt.NDArray[Any], npt.NDArray[Any]]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            levels = [file[f"test_{level}"] for level in range(len(LEVELS))]
+            for decoding, predicted in decode(levels, truth.paths).items():
+                yield (decoding, "test"), file["test_rows"], predicted
+            yield ("independent", "train"), file["train_rows"], file["train_predicted"]
+    except KeyError as error:
+        raise StudyError(f"{path} lacks an array: {error}. Run `dvc repro` to make it again.") from error
+
+
+def _with_mean(sample: Sample) -> Sample:
+    """Put the mean of the levels after them."""
+    levels = len(LEVELS)
+    values, draws = (
+        np.insert(array, levels, array[..., :levels].mean(axis=-1), axis=-1) for array in (sample.values, sample.draws)
+    )
+    return Sample(sample.seeds, values, draws)
+
+
+def _require_agreement(results: pd.DataFrame, samples: Samples) -> None:
+    """Refuse metrics and predictions that are not of the same training."""
+    rows = [
+        (*measure[:5], seed, *measure[5:], metric, value)
+        for measure, sample in samples.items()
+        for seed, values in zip(sample.seeds, sample.values, strict=True)
+        for metric, value in zip(SAMPLED, values, strict=True)
+    ]
+    both = results.merge(pd.DataFrame(rows, columns=COLUMNS), on=KEY, suffixes=("", "_again"))
+    wrong = both[(both["value"] - both["value_again"]).abs() > 1e-6]
+    if len(wrong):
+        run = wrong.iloc[0]
+        raise StudyError(
+            f"Metrics and predictions of '{run['variant']}' do not belong together: {run['metric']} of "
+            f"{'-'.join(str(run[name]) for name in RUN[1:])} is {run['value']:.6f} in reports/ and "
+            f"{run['value_again']:.6f} by build/. Train it again: `dvc repro --force --single-item` its train stage."
+        )

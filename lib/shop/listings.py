@@ -1,0 +1,145 @@
+"""What the shop lists, one product after the other, and the truth about it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Literal
+
+import numpy as np
+
+from lib.shop import dirt
+from lib.shop.lexicon import lexicon
+from lib.shop.photos import PATTERNS
+from lib.shop.streams import DAMAGE, FAMILY, cumulate, pick, pick_index, stream
+from lib.shop.text import model_name
+from lib.shop.world import Path, World, make_world
+
+VARIANTS = cumulate([0.7, 0.16, 0.07, 0.04, 0.02, 0.01])
+"""How many listings a product has: itself, and its variants."""
+
+KINDS = cumulate([0.5, 0.38, 0.12])
+RECOLOURED = 0.7
+"""How many variants differ in colour, in size, or are the same product listed again; and in how many of the first the
+photo is recoloured."""
+
+SUBTYPE_PATTERN, PLAIN = 0.35, 0.4
+"""How often a product has its subtype's pattern, or none."""
+
+Kind = Literal["original", "colour", "size", "relisted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is true of a record, and never part of it.
+
+    Attributes
+    ----------
+    product_id
+        The record's.
+    family
+        Equal for the variants and copies of one product.
+    kind
+        What the record is of its family: the original, another colour or size, or the same product listed again, with
+        the same photo and another text.
+    level_1, level_2, level_3
+        The right classes; the record's are others where `damage` has `wrong_label`.
+    damage
+        What is wrong with the record: keys of `lib.shop.dirt.RATES`.
+    """
+
+    product_id: str
+    family: int
+    kind: Kind
+    level_1: str
+    level_2: str
+    level_3: str
+    damage: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What the variants of one product have in common."""
+
+    number: int
+    path: Path
+    brand: str
+    model: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One record before it is written: its place in the shop, its family, and how it differs from the rest of it."""
+
+    index: int
+    product_id: str
+    family: Family
+    kind: Kind
+    colour: str
+    photo_colour: str
+    size: str
+    damage: tuple[str, ...]
+
+
+def truth(products: int, seed: int) -> Iterator[Truth]:
+    """Yield the truth about each record of `lib.shop.generate(products, seed)`, in the same order."""
+    world = make_world(products, seed)
+    for listing in islice(listings(world), products):
+        names = world.names(listing.family.path)
+        yield Truth(listing.product_id, listing.family.number, listing.kind, *names, listing.damage)
+
+
+def listings(world: World) -> Iterator[Listing]:
+    """Yield all listings of a world, family by family, without an end."""
+    index, previous = 0, ""
+    for number in count():
+        rng = stream(world.seed, FAMILY, number)
+        family = _family(rng, world, number)
+        for kind, colour, photo_colour, size in _variants(rng, world, family.path):
+            damage = dirt.draw_damage(stream(world.seed, DAMAGE, index))
+            if not previous and "repeated_id" in damage:
+                damage = tuple(kind for kind in damage if kind != "repeated_id")
+            previous = previous if "repeated_id" in damage else product_id(index)
+            yield Listing(index, previous, family, kind, colour, photo_colour, size, damage)
+            index += 1
+
+
+def product_id(index: int) -> str:
+    """Return the id of the record at a place; ids are in no order, and no two of the first 10^8 are equal.
+
+    >>> product_id(0), product_id(1)
+    ('20150000', '68421003')
+    """
+    return f"{(20_150_000 + index * 48_271_003) % 10**8:08d}"
+
+
+def _family(rng: np.random.Generator, world: World, number: int) -> Family:
+    path = world.paths[pick_index(rng, world.path_steps)]
+    brand = int(np.searchsorted(world.brand_steps[path.department, path.type], rng.random()))
+    chance = rng.random()
+    own = PATTERNS[world.subtypes[path.subtype].pattern]
+    pattern = own if chance < SUBTYPE_PATTERN else "plain" if chance < SUBTYPE_PATTERN + PLAIN else pick(rng, PATTERNS)
+    return Family(number, path, world.brands[min(brand, len(world.brands) - 1)], model_name(rng), pattern)
+
+
+def _variants(rng: np.random.Generator, world: World, path: Path) -> Iterator[tuple[Kind, str, str, str]]:
+    """Yield kind, colour, the colour that the photo shows, and size, for each listing of a family."""
+    colours, sizes = list(lexicon().colours), _sizes(world, path)
+    steps = world.colour_steps[path.department]
+    first = shown = colours[pick_index(rng, steps)]
+    size = pick(rng, sizes)
+    yield "original", first, first, size
+    for _ in range(pick_index(rng, VARIANTS)):
+        kind: Kind = ("colour", "size", "relisted")[pick_index(rng, KINDS)]
+        if kind == "colour":
+            colour = colours[pick_index(rng, steps)]
+            yield kind, colour, colour if rng.random() < RECOLOURED else shown, size
+        else:
+            yield kind, first, shown, pick(rng, sizes) if kind == "size" else size
+
+
+def _sizes(world: World, path: Path) -> list[str]:
+    words = lexicon()
+    kind = words.types[world.types[path.type]].sizes
+    of_child = words.departments[world.departments[path.department]].group == "child" and kind == "letter"
+    return words.sizes["child" if of_child else kind]

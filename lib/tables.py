@@ -1,0 +1,60 @@
+"""Numbers of the results as people read them: cells, short tables and sentences."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from lib.figures import look
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table's rows as mappings from column to value."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def share(mean: float, low: float = math.nan, high: float = math.nan, **_: Any) -> str:
+    """Write a share as a percentage, with its interval if there is one.
+
+    >>> share(0.9481, 0.9411, 0.9544), share(0.93)
+    ('94.8 (94.1–95.4)', '93.0')
+    """
+    interval = "" if math.isnan(low) else f" ({100 * low:.1f}–{100 * high:.1f})"
+    return f"{100 * mean:.1f}{interval}"
+
+
+def points(difference: float, low: float, high: float, **_: Any) -> str:
+    """Write a difference of shares in percentage points, with its interval.
+
+    >>> points(0.0213, -0.004, 0.05)
+    '+2.1 (-0.4 to +5.0)'
+    """
+    return f"{100 * difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def contrasts_table(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """Lay contrasts of one question out: a row for each, its differences of mean and path accuracy, and the verdicts.
+
+    Parameters
+    ----------
+    contrasts
+        Rows of `contrasts.csv`. What is the same in all of them is left out, but for the variant of a single row.
+    """
+    names = ("variant", "text", "split", "train_size", "a", "b")
+    keys = [name for name in names if contrasts[name].nunique() > 1] or ["variant"]
+    rows = contrasts.assign(points=[points(**row) for row in records(contrasts)])
+    wide = rows.pivot(index=keys, columns="metric", values=["points", "verdict"])
+    columns = [(metric, column) for metric in ("mean", "path") for column in ("points", "verdict")]
+    return wide.swaplevel(axis=1)[columns].rename(columns={"mean": "mean accuracy", "path": "path accuracy"})
+
+
+def sentence(contrast: dict[str, Any]) -> str:
+    """Say a contrast in words.
+
+    >>> row = {"a": "brand_text_image", "b": "brand_text", "difference": 0.021, "low": 0.015, "high": 0.027}
+    >>> sentence({**row, "verdict": "a better"})
+    'brand + text + image minus brand + text: +2.1 (+1.5 to +2.7) points, so brand + text + image is better'
+    """
+    a, b = look(contrast["a"]).label, look(contrast["b"]).label
+    verdicts = {"a better": f"so {a} is better", "b better": f"so {b} is better", "inconclusive": "inconclusive"}
+    return f"{a} minus {b}: {points(**contrast)} points, {verdicts[contrast['verdict']]}"

@@ -1,0 +1,146 @@
+"""Words: token sequences for every row, and what a training run fits on its own rows (vocabulary, bag of words)."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from lib import artifacts, config
+
+TOKEN = re.compile(r"\b\w\w+\b")
+"""Two or more letters or digits, as in scikit-learn's vectorizers."""
+
+STOP_WORDS: dict[str, frozenset[str]] = {"english": ENGLISH_STOP_WORDS, "none": frozenset()}
+
+
+class Sequences(NamedTuple):
+    """Token sequences of all rows, one after the other: row `i` is `ids[indptr[i] : indptr[i + 1]]`.
+
+    Attributes
+    ----------
+    indptr : int64 array, shape (rows + 1,)
+    ids : int32 array, shape (tokens,)
+        Word numbers: indices into the catalogue's sorted list of words.
+    """
+
+    indptr: np.ndarray
+    ids: np.ndarray
+
+
+def tokenize(text: str, stop_words: frozenset[str] = frozenset()) -> list[str]:
+    """Split a text into lower-case words, in order, without stop words.
+
+    >>> tokenize("The BLUE shirt, with a shirt-tail", ENGLISH_STOP_WORDS)
+    ['blue', 'shirt', 'shirt', 'tail']
+    """
+    return [word for word in TOKEN.findall(text.lower()) if word not in stop_words]
+
+
+def intern(*columns: Iterable[str], stop_words: frozenset[str] = frozenset()) -> tuple[list[str], list[Sequences]]:
+    """Give every distinct word of some text columns a number, alphabetically, and turn each column into sequences.
+
+    >>> words, [sequences] = intern(["red shoe", "", "blue shoe"])
+    >>> words, sequences.indptr.tolist(), sequences.ids.tolist()
+    (['blue', 'red', 'shoe'], [0, 2, 2, 4], [1, 2, 0, 2])
+    """
+    seen: dict[str, int] = {}
+    raw = [_number_by_first_use(column, stop_words, seen) for column in columns]
+    words = sorted(seen)
+    alphabetical = np.empty(len(words), np.int32)
+    alphabetical[[seen[word] for word in words]] = np.arange(len(words))
+    return words, [Sequences(indptr, alphabetical[ids]) for indptr, ids in raw]
+
+
+def _number_by_first_use(
+    texts: Iterable[str], stop_words: frozenset[str], seen: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    rows = [[seen.setdefault(word, len(seen)) for word in tokenize(text, stop_words)] for text in texts]
+    indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)]).astype(np.int64)
+    return indptr, np.fromiter((number for row in rows for number in row), np.int32, count=int(indptr[-1]))
+
+
+def take(sequences: Sequences, rows: np.ndarray) -> Sequences:
+    """Return the sequences of some rows, in that order.
+
+    >>> take(Sequences(np.array([0, 2, 2, 3]), np.array([7, 8, 9])), np.array([2, 0])).ids.tolist()
+    [9, 7, 8]
+    """
+    lengths = (sequences.indptr[1:] - sequences.indptr[:-1])[rows]
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    positions = np.arange(indptr[-1]) + np.repeat(sequences.indptr[rows] - indptr[:-1], lengths)
+    return Sequences(indptr, sequences.ids[positions])
+
+
+def fit_vocabulary(sequences: Sequences, size: int) -> np.ndarray:
+    """Choose the most frequent words of (training) sequences, most frequent first (paper, section 3.2.1).
+
+    Returns
+    -------
+    int64 array, shape (at most `size`,)
+        Word numbers. Words of equal frequency stand in alphabetical order.
+
+    >>> fit_vocabulary(Sequences(np.array([0, 4]), np.array([5, 3, 5, 1])), size=2).tolist()
+    [5, 1]
+    """
+    counts = np.bincount(sequences.ids)
+    by_frequency = np.lexsort((np.arange(len(counts)), -counts))[:size]
+    return by_frequency[counts[by_frequency] > 0]
+
+
+def bag_of_words(sequences: Sequences, vocabulary: np.ndarray) -> sparse.csr_array:
+    """Mark which words of the vocabulary each row contains: binary, no term weights (paper, section 3.2.1).
+
+    Returns
+    -------
+    float32 CSR array, shape (rows, len(vocabulary))
+        Column `j` is the vocabulary's word `j`; column numbers are sorted within a row.
+
+    >>> bag_of_words(Sequences(np.array([0, 3, 4]), np.array([5, 5, 1, 2])), np.array([5, 1])).toarray().tolist()
+    [[1.0, 1.0], [0.0, 0.0]]
+    """
+    column_of = np.full(max(sequences.ids.max(initial=-1), vocabulary.max(initial=-1)) + 1, -1, np.int32)
+    column_of[vocabulary] = np.arange(len(vocabulary))
+    columns = column_of[sequences.ids]
+    known = columns >= 0
+    indptr = np.concatenate([[0], np.cumsum(known)])[sequences.indptr]
+    shape = (len(sequences.indptr) - 1, len(vocabulary))
+    bag = sparse.csr_array((np.ones(int(known.sum()), np.float32), columns[known], indptr), shape=shape)
+    bag.sum_duplicates()
+    bag.data[:] = 1.0
+    return bag
+
+
+def load_sequences(catalogue: str, text: config.Text) -> Sequences:
+    """Read what the `text` stage made of a catalogue's plain or masked text."""
+    with np.load(artifacts.existing(config.build_dir(catalogue, "text", f"{text}.npz"))) as file:
+        return Sequences(file["indptr"], file["ids"])
+
+
+def extract_text(catalogue: str) -> dict[str, int]:
+    """Run the `text` stage: write `words.json`, `plain.npz` and `masked.npz`, and return counts.
+
+    Returns
+    -------
+    dict
+        `words` (distinct), `plain_tokens` and `masked_tokens`.
+    """
+    products = pd.read_parquet(
+        artifacts.existing(config.build_dir(catalogue, "clean", "products.parquet")), columns=["text", "masked_text"]
+    )
+    stop_words = STOP_WORDS[config.load_params().text.stop_words]
+    words, (plain, masked) = intern(products["text"], products["masked_text"], stop_words=stop_words)
+    with artifacts.whole(config.build_dir(catalogue, "text")) as folder:
+        folder.mkdir(parents=True)
+        artifacts.write_json(folder / "words.json", words)
+        _write(folder / "plain.npz", plain)
+        _write(folder / "masked.npz", masked)
+    return {"words": len(words), "plain_tokens": len(plain.ids), "masked_tokens": len(masked.ids)}
+
+
+def _write(path: Path, sequences: Sequences) -> None:
+    np.savez(path, indptr=sequences.indptr, ids=sequences.ids)

@@ -1,0 +1,254 @@
+"""Variants and copies of a product share a group, and boilerplate, placeholders and labels make none."""
+
+import io
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw
+
+from lib import duplicates, photo_hashes
+from lib.config import CleanParams
+from lib.duplicates import near_duplicate_groups, title_words
+from lib.errors import StudyError
+from lib.shingles import Shingles, shingles, signatures, widespread, without_common
+
+PARAMS = CleanParams(max_reject_share=0.05, minhash_threshold=0.8, minhash_permutations=128, photo_distance=0)
+NO_PHOTO = (0, 0, False)
+WORDS = [f"{a}{b}" for a in "bdfgklmnprst" for b in ("ale", "ino", "ura", "esk", "oti")]
+
+
+def prose(seed, count=60):
+    """Make a text of its own: the same seed, the same words."""
+    return " ".join(np.random.default_rng(seed).choice(WORDS, count))
+
+
+def product(title="", brand="Acme", description="", photo=NO_PHOTO):
+    return {"title": title, "brand": brand, "description": description, "photo": photo}
+
+
+def groups(*products, **changes):
+    table = pd.DataFrame(products)
+    photos = pd.DataFrame(table.pop("photo").tolist(), columns=["content", "perceptual", "usable"])
+    photos = photos.astype({"content": "uint64", "perceptual": "uint64", "usable": "bool"})
+    return near_duplicate_groups(table, photos, PARAMS.model_copy(update=changes)).group.tolist()
+
+
+# Titles
+
+
+def test_colours_sizes_numbers_and_plurals_make_no_other_title_if_it_has_a_name():
+    titles = ["Acme Red Aurora Shoes XL", "Acme Navy Blue Aurora Shoe 42", "ACME Aurora Shoes (Pack of 2)"]
+    assert groups(*(product(title) for title in titles)) == [0, 0, 0]
+
+
+def test_another_name_is_another_product():
+    assert groups(product("Acme Red Aurora Shoes"), product("Acme Red Borealis Shoes")) == [0, 1]
+
+
+def test_title_without_a_name_links_word_for_word_only():
+    others = [product("Red Shoes", brand) for brand in ("B", "C", "D")]
+    found = groups(product("Acme Red Shoes"), product("acme red shoes"), product("Acme Blue Shoes"), *others)
+    assert found[:3] == [0, 0, 1]
+
+
+def test_equal_titles_of_two_brands_are_two_products():
+    assert groups(product("Aurora Shoes", "Acme"), product("Aurora Shoes", "Apex")) == [0, 1]
+
+
+@pytest.mark.parametrize("title", ["", "Acme", "Acme Red XL 42", "!"])
+def test_title_of_which_nothing_is_left_links_nothing_else(title):
+    assert groups(product(title), product("Acme Blue S 40")) == [0, 1]
+
+
+def test_missing_titles_link_nothing():
+    assert groups(product(), product()) == [0, 1]
+
+
+def test_title_words_are_in_no_order():
+    assert title_words("White Striped Polo", "") == title_words("Polo, striped, white", "")
+
+
+# Descriptions
+
+
+def test_nearly_equal_descriptions_of_a_brand_link():
+    text = prose(1)
+    assert groups(product("A", description=text), product("B", description=text + " und so weiter")) == [0, 0]
+
+
+def test_descriptions_that_differ_link_nothing():
+    assert groups(product("A", description=prose(1)), product("B", description=prose(2))) == [0, 1]
+
+
+def test_equal_descriptions_of_two_brands_link_nothing():
+    assert groups(product("A", "Acme", prose(1)), product("B", "Apex", prose(1))) == [0, 1]
+
+
+def test_short_descriptions_link_nothing():
+    assert groups(product("A", description="Style note"), product("B", description="Style note")) == [0, 1]
+
+
+def test_care_instructions_that_many_brands_share_link_nothing():
+    care = prose(7, 40)
+    shops = [product(f"title {brand}", brand, care) for brand in ("B", "C", "D", "E")]
+    assert groups(product("X", description=care), product("Y", description=care), *shops) == [0, 1, 2, 3, 4, 5]
+
+
+def test_care_instructions_do_not_keep_copies_apart_or_make_them():
+    care = prose(7, 200)
+    shops = [product(f"title {brand}", brand, care) for brand in ("B", "C", "D", "E")]
+    same = [product(name, description=f"{prose(1, 30)} {care}") for name in ("X", "Y")]
+    other = product("Z", description=f"{prose(2, 30)} {care}")
+    assert groups(*same, other, *shops)[:3] == [0, 0, 1]
+
+
+def test_large_bucket_of_equal_descriptions_is_one_group():
+    rows = [product(f"t{row}", description=prose(1)) for row in range(3 * duplicates.WINDOW)]
+    assert set(groups(*rows)) == {0}
+
+
+# Photos
+
+
+def test_equal_photos_link_two_brands():
+    photo = (5, 5, True)
+    assert groups(product("A", "Acme", photo=photo), product("B", "Apex", photo=photo)) == [0, 0]
+
+
+def test_photos_that_look_equal_link_within_a_brand_only():
+    rows = [product("A", "Acme", photo=(1, 9, True)), product("B", "Acme", photo=(2, 9, True))]
+    assert groups(*rows, product("C", "Apex", photo=(3, 9, True))) == [0, 0, 1]
+
+
+def test_placeholder_that_many_brands_show_links_nothing():
+    rows = [product(f"t{brand}", brand, photo=(5, 5, True)) for brand in "ABCDE"]
+    assert groups(*rows, product("again", "A", photo=(5, 5, True))) == [0, 1, 2, 3, 4, 5]
+
+
+def test_products_without_a_usable_photo_are_not_linked_by_that():
+    assert groups(product("A"), product("B")) == [0, 1]
+
+
+@pytest.mark.parametrize(("distance", "expected"), [(0, [0, 1, 2]), (2, [0, 0, 1]), (5, [0, 0, 0])])
+def test_photo_distance_is_in_bits(distance, expected):
+    shown = [0b0, 0b11 << 40, 0b11111 << 20]
+    rows = [product(f"t{row}", photo=(row, bits, True)) for row, bits in enumerate(shown)]
+    assert groups(*rows, photo_distance=distance) == expected
+
+
+# Groups
+
+
+def test_duplicate_of_a_duplicate_is_in_the_group():
+    first = product("Aurora", description=prose(1))
+    second = product("Borealis", description=prose(1), photo=(5, 5, True))
+    third = product("Cassini", "Other", photo=(5, 5, True))
+    assert groups(third, first, product("Alone"), second) == [0, 0, 1, 0]
+
+
+def test_order_of_rows_changes_no_group():
+    rows = [product(f"name{row // 2} shoe", description=prose(row // 3)) for row in range(30)]
+    order = np.random.default_rng(0).permutation(30)
+    there, here = groups(*rows), np.array(groups(*(rows[row] for row in order)))
+    back = here[np.argsort(order)]
+    assert (np.equal.outer(there, there) == np.equal.outer(back, back)).all()
+
+
+def test_groups_report_what_made_them():
+    table = pd.DataFrame([product("Aurora"), product("Aurora"), product("B")])
+    photos = pd.DataFrame({"content": [1, 2, 3], "perceptual": [1, 2, 3], "usable": False}).astype(
+        {"content": "uint64"}
+    )
+    found = near_duplicate_groups(table, photos, PARAMS)
+    assert found.linked == {"title": 2, "description": 0, "photo": 0}
+    assert found.unspecific == 3
+
+
+# Shingles
+
+
+def test_shingles_do_not_reach_across_rows():
+    assert shingles(["a b", "c d", "", "a b c"]).sizes.tolist() == [0, 0, 0, 1]
+    assert shingles([]).sizes.tolist() == []
+
+
+def test_signatures_estimate_the_jaccard_similarity():
+    sets = shingles([prose(1, 400), prose(1, 200)])
+    parts = [set(sets.hashes[sets.starts[row] : sets.starts[row + 1]].tolist()) for row in (0, 1)]
+    one, other = signatures(sets, np.array([0, 1]), 512)
+    assert (one == other).mean() == pytest.approx(len(parts[0] & parts[1]) / len(parts[0] | parts[1]), abs=0.07)
+
+
+def test_common_shingles_are_left_out_and_their_share_is_told():
+    sets = Shingles(np.array([0, 2, 3, 4]), np.array([1, 2, 1, 1], np.uint64))
+    rest, share = without_common(sets, np.array([0, 1, 2]), limit=2)
+    assert (rest.sizes.tolist(), rest.hashes.tolist(), share) == ([1, 0, 0], [2], 0.75)
+
+
+def test_nothing_is_widespread_where_there_is_nothing():
+    assert widespread(np.zeros(0, np.uint64), np.zeros(0, np.int64), 3).tolist() == []
+
+
+# Photo hashes
+
+
+def picture(seed, kind="PNG", size=(60, 80)):
+    """Draw a photo that no other seed draws."""
+    image = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(image)
+    for x, y in np.random.default_rng(seed).integers(0, 60, (6, 2)):
+        draw.rectangle((int(x), int(y), int(x) + 18, int(y) + 12), fill=(int(x) * 4, int(y) * 4, 90))
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+def hashes(tmp_path, files, names):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return photo_hashes.photo_hashes(tmp_path / "photos.zip", names)
+
+
+def test_photos_are_hashed_by_content_and_by_what_they_show(tmp_path):
+    files = {"a.jpg": picture(1), "b.jpg": picture(1), "c.jpg": picture(1, "BMP"), "d.jpg": picture(2)}
+    found = hashes(tmp_path, files, list(files))
+    assert found["usable"].all()
+    assert found["content"].nunique() == 3
+    assert found["perceptual"].iloc[0] == found["perceptual"].iloc[2]
+    assert found["perceptual"].nunique() == 2
+
+
+def test_photos_that_show_nothing_have_no_hash(tmp_path):
+    blank = io.BytesIO()
+    Image.new("RGB", (60, 80), "white").save(blank, "PNG")
+    files = {
+        "good.jpg": picture(1),
+        "truncated.jpg": picture(1, "JPEG")[:400],
+        "empty.jpg": b"",
+        "text.jpg": b"<html>404</html>",
+        "blank.jpg": blank.getvalue(),
+    }
+    found = hashes(tmp_path, files, [*files, None, float("nan"), "not there.jpg"])
+    assert found["usable"].tolist() == [True] + [False] * 7
+
+
+@pytest.mark.slow
+def test_workers_find_the_same(tmp_path, monkeypatch):
+    files = {f"{seed}.jpg": picture(seed) for seed in range(6)}
+    alone = hashes(tmp_path, files, list(files))
+    monkeypatch.setattr(photo_hashes, "WORKERS_FROM", 1)
+    monkeypatch.setattr(photo_hashes, "CHUNK", 2)
+    pd.testing.assert_frame_equal(hashes(tmp_path, files, list(files)), alone)
+
+
+def test_no_photo_at_all(tmp_path):
+    assert hashes(tmp_path, {}, [None, None])["usable"].tolist() == [False, False]
+
+
+def test_damaged_archive_is_one_message(tmp_path):
+    (tmp_path / "photos.zip").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(StudyError, match=r"photos\.zip is not a whole ZIP archive"):
+        photo_hashes.photo_hashes(tmp_path / "photos.zip", [None])

@@ -1,0 +1,114 @@
+"""One source of versions: pyproject.toml says what is wanted, and everything else agrees with it."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+PROJECT = Path(__file__).parents[1]
+LOCK = (PROJECT / "requirements.lock").read_text("utf-8")
+PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
+WANTED = [Requirement(line) for line in PYPROJECT["project"]["dependencies"]]
+# A requirement, and the lines of hashes that follow it.
+ENTRY = re.compile(
+    r"^(?P<requirement>[a-z0-9][^\\\n]*?)(?P<hashes>( \\\n    --hash=sha256:[0-9a-f]{64})*)$", re.MULTILINE
+)
+
+
+def locked():
+    """Return each requirement of the lock with how many hashes it has."""
+    return [(Requirement(found["requirement"]), found["hashes"].count("--hash")) for found in ENTRY.finditer(LOCK)]
+
+
+def pinned(requirement):
+    """Return the version that a requirement of the lock pins."""
+    (specifier,) = requirement.specifier
+    assert specifier.operator == "==", requirement
+    return specifier.version
+
+
+@pytest.mark.parametrize("wanted", WANTED, ids=str)
+def test_lock_holds_a_version_that_pyproject_accepts(wanted):
+    found = [pin for pin, _ in locked() if canonicalize_name(pin.name) == canonicalize_name(wanted.name)]
+    assert found
+    assert all(pinned(pin) in wanted.specifier for pin in found)
+
+
+def test_lock_says_of_every_package_which_wanted_one_it_is_there_for():
+    wanted = {canonicalize_name(requirement.name) for requirement in WANTED}
+    direct = re.findall(
+        r"^([a-z0-9-]+)==(?:(?!^[a-z0-9]).)*?# *(?:via)?[^=]*?pyproject\.toml", LOCK, re.MULTILINE | re.DOTALL
+    )
+    assert set(direct) == wanted
+
+
+def test_lock_has_hashes_for_every_package():
+    assert len(locked()) > len(WANTED)
+    assert [str(pin) for pin, hashes in locked() if not hashes] == []
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements.lock", "pyproject.toml", "environment.yml", "Makefile", ".ci/run", ".pre-commit-config.yaml"]
+)
+def test_no_file_names_an_address_of_a_registry(name):
+    text = (PROJECT / name).read_text("utf-8")
+    assert not re.search(r"https?://|index-url|find-links|--index", text.replace("--no-emit-index-url", ""))
+
+
+def test_what_is_installed_is_what_is_locked():
+    wrong = []
+    for pin, _ in locked():
+        if pin.marker is None or Marker(str(pin.marker)).evaluate():
+            try:
+                installed = version(pin.name)
+            except PackageNotFoundError:
+                installed = "nothing"
+            if installed.split("+")[0] != pinned(pin).split("+")[0]:
+                wrong.append(f"{pin}: {installed}")
+    assert wrong == []
+
+
+def test_conda_environment_only_adds_python_and_pip_to_the_lock():
+    environment = yaml.safe_load((PROJECT / "environment.yml").read_text("utf-8"))
+    python, pip, requirements = environment["dependencies"]
+    assert python.startswith("python=")
+    assert (
+        python.removeprefix("python=") + ".0"
+        in Requirement(f"python{PYPROJECT['project']['requires-python']}").specifier
+    )
+    assert (pip, requirements) == ("pip", {"pip": ["-r requirements.lock"]})
+
+
+@pytest.mark.parametrize("target", ["repro", "test", "data", "verify", "lab", "lint", "bench", "lock", "help"])
+def test_make_knows_the_target(target):
+    listed = subprocess.run(["make", "help"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    assert re.search(rf"^make {target} ", listed, re.MULTILINE)
+
+
+def test_make_refuses_an_old_python_and_says_which_is_needed(tmp_path):
+    (tmp_path / "requirements.lock").touch()
+    (tmp_path / "Makefile").write_text((PROJECT / "Makefile").read_text("utf-8"))
+    old = tmp_path / "old-python"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    result = subprocess.run(
+        ["make", "test", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode != 0
+    assert "Python 3.11 or later is needed" in result.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_this_python_is_one_that_pyproject_accepts():
+    assert (
+        ".".join(map(str, sys.version_info[:3]))
+        in Requirement(f"python{PYPROJECT['project']['requires-python']}").specifier
+    )

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from torch import nn
+
+from lib.data import make_inputs
+from lib.models import Dropout, InputLayer, Linear, MultitaskMLP, Naive
+
+
+def batch_and_dense(rows=6, brands=3, words=5, image_size=4):
+    """A batch, and the same rows as the dense matrix that the paper concatenates."""
+    rng = np.random.default_rng(1)
+    brand = rng.integers(0, brands + 1, rows)
+    bag = sparse.csr_array((rng.random((rows, words)) < 0.4).astype(np.float32))
+    image = rng.normal(size=(rows, image_size)).astype(np.float32)
+    codes = rng.integers(0, 2, (rows, 3))
+    one_hot = np.eye(brands + 1)[brand][:, 1:]
+    batch = make_inputs(codes, brand, bag, image).batch(torch.arange(rows))
+    return batch, torch.tensor(np.hstack([one_hot, bag.toarray(), image]), dtype=torch.float32)
+
+
+def test_the_sparse_input_layer_is_a_dense_layer_over_the_concatenation():
+    batch, dense = batch_and_dense()
+    layer = InputLayer(brands=3, words=5, image_size=4, hidden_size=8, dropout=0.2).eval()
+    weight = torch.cat([layer.brand.weight[1:], layer.words.weight, layer.image.weight.T])
+    torch.testing.assert_close(layer(batch), dense @ weight + layer.bias)
+
+
+def test_its_gradients_are_those_of_the_dense_layer():
+    batch, dense = batch_and_dense()
+    layer = InputLayer(brands=3, words=5, image_size=4, hidden_size=8, dropout=0.0)
+    layer(batch).square().sum().backward()
+    ours = torch.cat([layer.brand.weight.grad[1:], layer.words.weight.grad, layer.image.weight.grad.T])
+    weight = torch.cat([layer.brand.weight[1:], layer.words.weight, layer.image.weight.T]).detach().requires_grad_()
+    (dense @ weight + layer.bias.detach()).square().sum().backward()
+    torch.testing.assert_close(ours, weight.grad)
+
+
+def test_dropout_leaves_out_its_share_of_the_inputs_and_keeps_their_expectation():
+    batch, _ = batch_and_dense()
+    torch.manual_seed(0)
+    layer = InputLayer(brands=3, words=5, image_size=4, hidden_size=8, dropout=0.2)
+    draws = torch.stack([layer(batch).detach() for _ in range(4000)])
+    assert draws.std(0).max() > 0.05
+    torch.testing.assert_close(draws.mean(0), layer.eval()(batch).detach(), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.2, 0.5])
+def test_dropout_leaves_out_its_share_and_nothing_when_it_is_not_training(p):
+    torch.manual_seed(0)
+    dropout, x = Dropout(p), torch.ones(1000, 101)
+    y = dropout(x)
+    assert float((y == 0).float().mean()) == pytest.approx(p, abs=0.01)
+    assert float(y.mean()) == pytest.approx(1, abs=0.01)
+    assert torch.equal(dropout.eval()(x), x)
+
+
+def test_an_unknown_brand_adds_nothing_even_after_training():
+    batch, _ = batch_and_dense()
+    layer = InputLayer(brands=3, words=0, image_size=0, hidden_size=8, dropout=0.0)
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1)
+    for _ in range(3):
+        layer(batch).square().sum().backward()
+        optimizer.step()
+    assert layer.brand.weight[0].abs().sum() == 0
+
+
+@pytest.mark.parametrize("hidden_layers", [1, 3])
+def test_the_mlp_has_the_layers_of_the_paper_and_a_softmax_a_level(hidden_layers):
+    batch, _ = batch_and_dense()
+    network = MultitaskMLP(InputLayer(3, 5, 4, 16, 0.2), [2, 3, 5], hidden_layers, dropout=0.5)
+    assert [logits.shape for logits in network(batch)] == [(6, 2), (6, 3), (6, 5)]
+    linear = [m for m in network.trunk if isinstance(m, nn.Linear)]
+    assert len(linear) == hidden_layers - 1
+    assert sum(isinstance(m, Dropout) and m.threshold == 128 for m in network.trunk) == hidden_layers
+
+
+def test_the_loss_is_the_sum_of_the_levels_cross_entropies():
+    batch, _ = batch_and_dense()
+    network = MultitaskMLP(InputLayer(3, 5, 4, 16, 0.0), [2, 2, 2], 1, dropout=0.0)
+    by_hand = sum(
+        -torch.log_softmax(z, 1)[torch.arange(6), y].mean() for z, y in zip(network(batch), batch.codes.T, strict=True)
+    )
+    torch.testing.assert_close(network.loss(batch), by_hand)
+
+
+def test_naive_answers_the_plurality_class_of_the_training_rows():
+    codes = np.array([[0, 1, 2], [0, 1, 0], [1, 0, 2]])
+    levels = Naive().fit(codes, [2, 2, 4]).log_probabilities(5)
+    assert [level.argmax(1).tolist() for level in levels] == [[0] * 5, [1] * 5, [2] * 5]
+    assert all(np.allclose(np.exp(level).sum(1), 1) for level in levels)
+
+
+def test_linear_ranks_classes_as_its_machines_do():
+    rng = np.random.default_rng(0)
+    X, codes = sparse.csr_array(rng.normal(size=(90, 5))), rng.integers(0, 3, (90, 3))
+    model = Linear(C=1.0, seed=0).fit(X, codes, [3, 3, 3])
+    for level, machine in zip(model.log_probabilities(X), model.machines, strict=True):
+        assert (level.argmax(1) == machine.predict(X)).all()
+
+
+@pytest.mark.parametrize("present", [[1], [0, 2]])
+def test_linear_copes_with_training_rows_that_lack_classes(present):
+    rng = np.random.default_rng(0)
+    X, codes = sparse.csr_array(rng.normal(size=(40, 5))), rng.choice(present, (40, 3))
+    levels = Linear(C=1.0, seed=0).fit(X, codes, [4, 4, 4]).log_probabilities(X)
+    assert all(level.shape == (40, 4) and np.isfinite(level).all() for level in levels)
+    assert set(levels[0].argmax(1)) <= set(present)

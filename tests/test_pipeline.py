@@ -1,0 +1,216 @@
+"""The pipeline: each stage lists what it uses, and the whole of it runs, repeats itself, and survives a kill."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.dependency import ParamsDependency
+from dvc.repo import Repo
+from pipeline import (
+    PROJECT,
+    closure,
+    copy_project,
+    dvc,
+    edit,
+    environment,
+    metrics,
+    parameters_read,
+    ran,
+    trace_parameters,
+)
+
+REPO = Repo(str(PROJECT))
+STAGES = {stage.addressing: stage for stage in REPO.index.stages if stage.addressing != "data.dvc"}
+SECTIONS = {"SplitParams": "split", "CleanParams": "clean", "TextParams": "text", "ImageParams": "image"}
+STUDY = yaml.safe_load((PROJECT / "params.yaml").read_text("utf-8"))["study"]
+every_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+
+
+def files_of(stage):
+    """Return the paths that a stage depends on, parameters aside."""
+    return {dep.def_path for dep in stage.deps if not isinstance(dep, ParamsDependency)}
+
+
+def parameters_of(stage):
+    """Return the parameters that a stage depends on, by file; no names stand for the whole file."""
+    return {dep.def_path: set(dep.params) for dep in stage.deps if isinstance(dep, ParamsDependency)}
+
+
+def start_of(stage):
+    """Return the notebook that a stage runs, or the package if it runs none."""
+    words = stage.cmd.split()
+    return Path("notebooks", f"{words[3]}.ipynb") if words[2] == "lib.notebook" else Path("lib/report/__main__.py")
+
+
+def inside(path, folders):
+    """Tell whether a path is one of these, or lies in one."""
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+# What the stages list
+
+
+@every_stage
+def test_stage_runs_its_notebook_through_the_strict_runner_or_makes_the_site(stage):
+    assert stage.cmd.startswith(("python -m lib.notebook ", "python -m lib.report "))
+    assert (PROJECT / start_of(stage)).is_file()
+
+
+@every_stage
+def test_stage_depends_on_exactly_the_modules_that_it_imports(stage):
+    sources = [entry["source"] for entry in STUDY.values()]  # code that makes a catalogue is that catalogue's input
+    folders = [path for path in files_of(stage) if (PROJECT / path).is_dir()]
+    needed = {path for path in closure(start_of(stage)) if not inside(path, sources) and not inside(path, folders)}
+    assert {path for path in files_of(stage) if path.startswith("lib/") and path.endswith(".py")} == needed
+
+
+@every_stage
+def test_stage_depends_on_its_notebook(stage):
+    assert [path for path in files_of(stage) if path.startswith("notebooks/")] == [
+        str(start_of(stage)) for _ in [0] if start_of(stage).suffix == ".ipynb"
+    ]
+
+
+@every_stage
+def test_stage_writes_its_executed_notebook_and_reads_none_but_for_the_report(stage):
+    written = [out.def_path for out in stage.outs if "/notebooks/" in out.def_path]
+    assert len(written) == (0 if stage.name.startswith("report") else 1)
+    assert any(path.endswith("/notebooks") for path in files_of(stage)) == stage.name.startswith("report")
+
+
+@every_stage
+def test_git_keeps_the_reports_and_the_cache_keeps_the_rest(stage):
+    for out in stage.outs:
+        assert out.use_cache is not out.def_path.startswith("reports/"), out.def_path
+
+
+def test_stages_cover_every_catalogue_and_variant():
+    params = yaml.safe_load((PROJECT / "params.yaml").read_text("utf-8"))
+    single = [f"{name}@{key}" for name in ("collect", "clean", "text", "image", "results", "report") for key in STUDY]
+    trained = [f"train@{key}-{variant}" for key in STUDY for variant in params["variants"]]
+    assert sorted(STAGES) == sorted(single + trained)
+
+
+# What happens when it runs
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Return a copy of the project whose small study has run once."""
+    root = copy_project(tmp_path_factory.mktemp("tiny"))
+    trace_parameters(root)
+    result = dvc(root, "repro")
+    assert result.returncode == 0, result.stdout + result.stderr
+    (root / "trace.jsonl").rename(root / "traced.jsonl")
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.mark.slow
+def test_every_stage_runs_once_and_writes_what_it_lists(tiny):
+    for stage in STAGES.values():
+        if "@demo" in stage.name:
+            assert [out.def_path for out in stage.outs if not (tiny / out.def_path).exists()] == []
+
+
+@pytest.mark.slow
+@every_stage
+def test_stage_lists_exactly_the_parameters_that_it_reads(tiny, stage):
+    if "@demo" not in stage.name:
+        pytest.skip("only the demo catalogue runs here")
+    read = parameters_read(tiny)[stage.cmd.removeprefix("python -m ")]
+    listed = parameters_of(stage)
+    assert unlisted(read, listed) == set()
+    assert unread(read, listed) == set()
+
+
+def names(read, file):
+    """Return the names of one file's parameters. `study` is none: the files that it names are dependencies."""
+    if file != "params.yaml":
+        return {field for model, field in read if model == "Catalogue"}
+    fields = {field for model, field in read if model == "Params"} - {"study"}
+    return fields | {f"{SECTIONS[model]}.{field}" for model, field in read if model in SECTIONS}
+
+
+def unlisted(read, listed):
+    """Return the parameters that were read though nothing that is listed covers them."""
+    found = set()
+    for file in ("params.yaml", "catalogues/demo.yaml"):
+        keys = listed.get(file)
+        if keys is None or keys:  # an empty set is the whole file
+            for name in names(read, file):
+                partly = any(key.startswith(f"{name}.") for key in keys or ())
+                if not partly and not any(name == key or name.startswith(f"{key}.") for key in keys or ()):
+                    found.add((file, name))
+    return found
+
+
+def unread(read, listed):
+    """Return the parameters that are listed though nothing of them was read."""
+    found = set()
+    for file, keys in listed.items():
+        known = names(read, file)
+        for key in keys:
+            mapping = key.startswith("variants.") and "variants" in known
+            if not mapping and key not in known and not any(name.startswith(f"{key}.") for name in known):
+                found.add((file, key))
+    return found
+
+
+@pytest.mark.slow
+def test_second_run_has_nothing_to_do(tiny):
+    result = dvc(tiny, "repro")
+    assert result.returncode == 0, result.stderr
+    assert ran(result.stdout) == []
+
+
+@pytest.mark.slow
+def test_executed_notebooks_and_reports_name_no_path_of_the_machine(tiny):
+    pages = [*tiny.glob("build/demo/notebooks/*.ipynb"), *tiny.glob("reports/**/*.html"), tiny / "dvc.lock"]
+    assert [str(page) for page in pages if str(tiny) in page.read_text("utf-8")] == []
+
+
+@pytest.mark.slow
+def test_killed_training_is_taken_up_again_and_ends_with_the_same_numbers(tiny):
+    before = metrics(tiny)
+    command = [sys.executable, "-m", "dvc", "repro", "--force", "--single-item", "train@demo-brand_text_image"]
+    process = subprocess.Popen(
+        command, cwd=tiny, env=environment(tiny), start_new_session=True, stdout=subprocess.DEVNULL
+    )
+    work = tiny / "build/demo/work/train/brand_text_image"
+    deadline = time.monotonic() + 240
+    while not list(work.glob("*/*")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process.poll() is None, "training ended before it could be killed"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tiny / "reports/demo/metrics/brand_text_image.json").exists()
+    result = dvc(tiny, "repro")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "train@demo-brand_text_image" in ran(result.stdout)
+    assert metrics(tiny) == before
+
+
+@pytest.mark.slow
+def test_two_runs_from_scratch_give_the_same_numbers(tiny, tmp_path):
+    again = copy_project(tmp_path / "again")
+    result = dvc(again, "repro")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert metrics(again) == metrics(tiny)
+    shutil.rmtree(again)
+
+
+@pytest.mark.slow
+def test_changing_one_variant_runs_that_variant_and_what_depends_on_it(tiny):
+    variants = yaml.safe_load((tiny / "params.yaml").read_text("utf-8"))["variants"]
+    variants["brand"]["hidden_size"] = 8
+    edit(tiny / "params.yaml", variants=variants)
+    result = dvc(tiny, "repro")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert ran(result.stdout) == ["train@demo-brand", "results@demo", "report@demo"]

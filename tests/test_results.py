@@ -1,0 +1,262 @@
+"""From stored metrics and predictions to the three tables, and a clear message where they do not fit."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_results import CATALOGUE, SKILL, make_study
+
+from lib import artifacts, config, contrasts
+from lib.bootstrap import Sample
+from lib.contrasts import Measure, contrast_table
+from lib.errors import StudyError
+from lib.published import COLUMNS as PUBLISHED_COLUMNS
+from lib.published import published
+from lib.results import COLUMNS, INTERVAL_COLUMNS, SAMPLED, Tables, collect, load_results, make_results
+
+TABLES = ("results.csv", "intervals.csv", "contrasts.csv")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDY_ROOT", str(root))
+        make_study(root)
+        make_results(CATALOGUE)
+    return root
+
+
+@pytest.fixture
+def study(made, tmp_path, monkeypatch) -> Path:
+    """Return a copy of the made study that a test may spoil."""
+    root = tmp_path / "study"
+    shutil.copytree(made, root)
+    monkeypatch.setenv("STUDY_ROOT", str(root))
+    return root
+
+
+@pytest.fixture
+def tables(study) -> Tables:
+    return load_results(CATALOGUE)
+
+
+def rows(table: pd.DataFrame, **fields: object) -> pd.DataFrame:
+    for name, value in fields.items():
+        table = table[table[name] == value]
+    return table
+
+
+def test_results_are_tidy_sorted_and_complete(tables):
+    results = tables.results
+    assert list(results.columns) == COLUMNS
+    assert set(results["variant"]) == {"naive", *SKILL}
+    pd.testing.assert_frame_equal(results, results.sort_values(COLUMNS[:-1], ignore_index=True))
+    assert results["value"].between(0, 1).all()
+    assert not results.duplicated(COLUMNS[:-1]).any()
+
+
+def test_two_runs_write_the_same_bytes_whatever_the_order_of_the_metrics(study):
+    before = [config.report_dir(CATALOGUE, name).read_bytes() for name in TABLES]
+    for path in config.report_dir(CATALOGUE, "metrics").glob("*.json"):
+        artifacts.write_json(path, artifacts.read_json(path)[::-1])
+    make_results(CATALOGUE)
+    assert [config.report_dir(CATALOGUE, name).read_bytes() for name in TABLES] == before
+    assert all(b"\r" not in content and b"-0.000000" not in content for content in before)
+
+
+def test_an_interval_holds_the_mean_of_the_seeds_of_results_csv(tables):
+    assert list(tables.intervals.columns) == INTERVAL_COLUMNS
+    keys = [*Measure._fields, "metric"]
+    means = tables.results.groupby(keys)["value"].agg(["mean", "size"]).reset_index()
+    both = tables.intervals.merge(means, on=keys, suffixes=("", "_again"))
+    assert len(both) == len(tables.intervals)
+    np.testing.assert_allclose(both["mean"], both["mean_again"], atol=2e-6)
+    assert (both["seeds"] == both["size"]).all()
+    assert (both["low"] <= both["high"]).all()
+
+
+def test_intervals_are_of_every_metric_that_is_a_mean_over_rows(tables):
+    assert set(tables.intervals["metric"]) == set(SAMPLED)
+    places = set(zip(tables.intervals["measured_on"], tables.intervals["decoding"], strict=True))
+    assert places == {("test", "independent"), ("test", "valid_path"), ("train", "independent")}
+
+
+def test_models_without_chance_have_one_seed_at_the_largest_size(tables):
+    naive = rows(tables.intervals, variant="naive", split="random", metric="mean", measured_on="test")
+    assert sorted(set(zip(naive["train_size"] == 60, naive["seeds"], strict=True))) == [(False, 1), (True, 2)]
+
+
+def test_every_question_is_asked(tables):
+    found = tables.contrasts
+    assert list(found.columns) == contrasts.COLUMNS
+    assert set(found["question"]) == {"variant", *contrasts.FIELD_PAIRS}
+    compared = rows(found, question="variant", split="random", recipe="tuned", text="masked", train_size=60)
+    pairs = set(zip(compared["a"], compared["b"], strict=True))
+    neural = set(SKILL) - {"linear"}
+    assert pairs == {*contrasts.INPUT_PAIRS, *((name, "naive") for name in neural)}
+    assert len(rows(found, question="variant", a="linear", b="naive", split="grouped")) == 2 * (2 + 1)
+
+
+def test_a_contrast_is_the_difference_of_the_means(tables):
+    place = {"recipe": "tuned", "text": "masked", "split": "grouped", "train_size": 60, "metric": "path"}
+    (contrast,) = rows(tables.contrasts, question="variant", a="brand_text_image", b="brand_text", **place).to_dict(
+        "records"
+    )
+    means = rows(tables.intervals, decoding="independent", measured_on="test", **place).set_index("variant")["mean"]
+    assert contrast["difference"] == pytest.approx(means["brand_text_image"] - means["brand_text"], abs=2e-6)
+    assert contrast["low"] <= contrast["difference"] <= contrast["high"]
+
+
+def test_splits_are_compared_at_the_same_size_and_at_the_largest_of_each(tables):
+    found = rows(tables.contrasts, question="split", variant="brand", metric="mean", recipe="tuned")
+    sizes = rows(tables.results, variant="brand", split="random")["train_size"].unique()
+    assert sorted(found["train_size"]) == sorted(sizes)
+    assert set(found["split"]) == {""}
+    largest = rows(
+        tables.intervals, variant="brand", metric="mean", recipe="tuned", measured_on="test", decoding="independent"
+    )
+    means = largest.sort_values("train_size").groupby("split")["mean"].last()
+    assert found.set_index("train_size")["difference"][max(sizes)] == pytest.approx(
+        means["random"] - means["grouped"], abs=2e-6
+    )
+
+
+def test_only_variants_that_read_text_are_compared_between_texts(tables):
+    found = rows(tables.contrasts, question="text")
+    assert set(found["variant"]) == {"linear", "brand_text", "brand_text_image"}
+    assert set(found["a"]) == {"plain"}
+
+
+def test_training_rows_are_compared_with_test_rows(tables):
+    found = rows(tables.contrasts, question="measured_on", recipe="tuned", metric="path", variant="brand")
+    assert (found["verdict"] == "a better").all()  # the maker lets half of them be known by heart
+
+
+def test_a_contrast_is_called_only_where_its_interval_excludes_zero(tables):
+    found = tables.contrasts
+    assert set(found["verdict"]) == {"a better", "b better", "inconclusive"}
+    assert ((found["low"] > 0) == (found["verdict"] == "a better")).all()
+    assert ((found["high"] < 0) == (found["verdict"] == "b better")).all()
+
+
+@pytest.mark.parametrize(("share_a", "verdict"), [(0.9, "a better"), (0.3, "b better"), (0.6, "inconclusive")])
+def test_a_contrast_can_come_out_all_three_ways(study, share_a, verdict):
+    random = np.random.default_rng(0)
+
+    def sample(share: float) -> Sample:
+        return Sample((0,), np.full((1, 2), share), random.normal(share, 0.02, size=(500, 1, 2)))
+
+    one = Measure("brand_text", "tuned", "masked", "random", 100, "independent", "test")
+    samples = {one: sample(share_a), one._replace(variant="brand_image"): sample(0.6)}
+    found = contrast_table(samples, contrasts.CALLED, config.load_params().variants)
+    assert set(found["verdict"]) == {verdict}
+
+
+def test_one_variant_alone_gives_no_contrasts_between_variants(study):
+    one = Measure("brand_text", "tuned", "masked", "random", 100, "independent", "test")
+    sample = Sample((0,), np.array([[0.5, 0.5]]), np.full((10, 1, 2), 0.5))
+    found = contrast_table({one: sample}, contrasts.CALLED, config.load_params().variants)
+    assert list(found.columns) == contrasts.COLUMNS
+    assert found.empty
+
+
+def test_a_study_with_one_seed_and_fewer_variants_has_results(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    make_study(tmp_path, {"brand_text": 2.0}, seeds=1)
+    tables = make_results(CATALOGUE)
+    assert set(tables.intervals["seeds"]) == {1}
+    assert set(rows(tables.contrasts, question="variant")["b"]) == {"naive"}
+
+
+def test_a_class_that_no_test_row_has_changes_nothing_for_the_others(study):
+    path = config.build_dir(CATALOGUE, "clean", "taxonomy.json")
+    taxonomy = artifacts.read_json(path)
+    artifacts.write_json(path, {**taxonomy, "paths": [*taxonomy["paths"], [2, 4, 5]]})
+    with pytest.raises(StudyError, match="do not belong together"):  # the valid paths are others: train again
+        make_results(CATALOGUE)
+
+
+def test_a_variant_without_metrics_is_named(study):
+    config.report_dir(CATALOGUE, "metrics", "brand.json").unlink()
+    with pytest.raises(StudyError, match=r"brand\.json is missing"):
+        collect(CATALOGUE)
+
+
+def test_metrics_of_a_variant_that_is_no_longer_studied_are_left_out(study):
+    stale = config.report_dir(CATALOGUE, "metrics", "forgotten.json")
+    stale.write_text("not even JSON", "utf-8")
+    assert "forgotten" not in set(collect(CATALOGUE)["variant"])
+
+
+def test_a_run_without_predictions_is_named(study):
+    path = min(config.build_dir(CATALOGUE, "predictions", "brand").glob("*.npz"))
+    path.unlink()
+    with pytest.raises(StudyError, match=f"{path.name} is missing"):
+        make_results(CATALOGUE)
+
+
+def test_predictions_without_training_rows_are_named(study):
+    path = min(config.build_dir(CATALOGUE, "predictions", "brand").glob("*.npz"))
+    with np.load(path) as file:
+        kept = {name: file[name] for name in file.files if name != "train_predicted"}
+    np.savez_compressed(path, **kept)
+    with pytest.raises(StudyError, match=f"{path.name} lacks an array: .*train_predicted"):
+        make_results(CATALOGUE)
+
+
+def test_predictions_of_other_products_are_refused(study):
+    path = config.build_dir(CATALOGUE, "clean", "products.parquet")
+    pd.read_parquet(path).iloc[:100].to_parquet(path)
+    with pytest.raises(StudyError, match="does not fit tiny's clean products"):
+        make_results(CATALOGUE)
+
+
+def test_metrics_and_predictions_of_different_trainings_are_refused(study):
+    path = config.report_dir(CATALOGUE, "metrics", "brand.json")
+    records = artifacts.read_json(path)
+    records[0]["value"] = round(1 - records[0]["value"], 6)
+    artifacts.write_json(path, records)
+    with pytest.raises(StudyError, match="Metrics and predictions of 'brand' do not belong together"):
+        make_results(CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda records: [], "holds no metrics"),
+        (lambda records: [{**records[0], "value": 1.5}], "column value: expected in_range"),
+        (lambda records: [{**records[0], "measured_on": "somewhere"}], "column measured_on: expected isin"),
+        (lambda records: [{**records[0], "colour": "red"}], "colour"),
+        (lambda records: [{k: v for k, v in records[0].items() if k != "seed"}], "seed"),
+        (lambda records: [records[0], records[0]], "unique"),
+        (lambda records: [{**records[0], "variant": "linear"}], "should hold the variant 'brand' only"),
+    ],
+    ids=["empty", "value", "place", "unknown column", "missing column", "twice", "other variant"],
+)
+def test_malformed_metrics_get_one_clear_message(study, spoil, message):
+    path = config.report_dir(CATALOGUE, "metrics", "brand.json")
+    path.write_text(json.dumps(spoil(artifacts.read_json(path))), "utf-8")
+    with pytest.raises(StudyError, match=message) as caught:
+        collect(CATALOGUE)
+    assert str(path) in str(caught.value)
+
+
+def test_published_numbers_are_all_there_and_are_shares():
+    table = published()
+    assert list(table.columns) == PUBLISHED_COLUMNS
+    assert table["value"].between(0, 1).all()
+    assert table.groupby("figure").size().to_dict() == {"figure_2": 12, "figure_3": 12, "figure_4": 9, "figure_5": 6}
+    figure_3 = rows(table, figure="figure_3", variant="brand_text_image").astype({"train_size": int})
+    best = figure_3.set_index(["train_size", "metric"])["value"]
+    assert (best[100_000, "level_1"], best[100_000, "level_2"]) == (0.89, 0.99)
+
+
+def test_published_levels_average_to_the_published_means_within_rounding():
+    table = published().query("variant == 'brand_text_image'")
+    means = table.query("figure == 'figure_2'").set_index("train_size")["value"]
+    levels = table.query("figure == 'figure_3'").groupby("train_size")["value"].mean()
+    np.testing.assert_allclose(levels.to_numpy(float), means.to_numpy(float), atol=0.011)

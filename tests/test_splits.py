@@ -1,0 +1,146 @@
+"""Held-out parts have exact shares, keep groups together and know no order of rows; training sizes are nested."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.config import SplitParams
+from lib.errors import StudyError
+from lib.splits import grouped_split, random_split, sampling_key, sampling_rank, training_rows
+from lib.splits import test_rows as rows_of_test
+
+SHARES = SplitParams(test=0.25, validation=0.1)
+ROWS = 1_000
+KEYS = sampling_key(f"p{row}" for row in range(ROWS))
+GROUPS = np.sort(np.random.default_rng(0).integers(0, 400, ROWS))
+
+
+@pytest.fixture
+def products():
+    return pd.DataFrame(
+        {
+            "sampling_key": KEYS,
+            "random_split": random_split(KEYS, SHARES),
+            "grouped_split": grouped_split(KEYS, GROUPS, SHARES),
+        }
+    )
+
+
+def counts(part):
+    return {name: int((part == name).sum()) for name in ("test", "validation", "train")}
+
+
+# Parts
+
+
+def test_random_split_has_exact_shares():
+    assert counts(random_split(KEYS, SHARES)) == {"test": 250, "validation": 75, "train": 675}
+
+
+def test_grouped_split_has_exact_shares_where_single_products_can_fill_them():
+    groups = np.r_[np.repeat(np.arange(10), 50), np.arange(10, 510)]
+    assert counts(grouped_split(KEYS, groups, SHARES)) == {"test": 250, "validation": 75, "train": 675}
+
+
+def test_no_group_has_rows_in_two_parts():
+    parts = pd.Series(grouped_split(KEYS, GROUPS, SHARES)).groupby(GROUPS).nunique()
+    assert parts.max() == 1
+    assert set(grouped_split(KEYS, GROUPS, SHARES)) == {"train", "validation", "test"}
+
+
+def test_group_larger_than_the_test_share_is_trained_on():
+    groups = np.r_[np.zeros(600, int), np.arange(1, 401)]
+    part = grouped_split(KEYS, groups, SHARES)
+    assert set(part[:600]) == {"train"}
+    assert counts(part)["test"] == 250
+
+
+def test_group_that_is_everything_leaves_nothing_to_test():
+    assert counts(grouped_split(KEYS, np.zeros(ROWS, int), SHARES)) == {"test": 0, "validation": 0, "train": ROWS}
+
+
+def test_splits_know_neither_the_order_of_rows_nor_the_numbers_of_groups():
+    order = np.random.default_rng(1).permutation(ROWS)
+    renumbered = (GROUPS[order] * 7 + 3) % 1009
+    assert (random_split(KEYS[order], SHARES) == random_split(KEYS, SHARES)[order]).all()
+    assert (grouped_split(KEYS[order], renumbered, SHARES) == grouped_split(KEYS, GROUPS, SHARES)[order]).all()
+
+
+def test_adding_products_changes_the_part_of_few_others():
+    before = random_split(KEYS, SHARES)
+    more = sampling_key([*(f"p{row}" for row in range(ROWS)), *(f"q{row}" for row in range(20))])
+    assert (random_split(more, SHARES)[:ROWS] != before).mean() < 0.05
+
+
+def test_no_rows_give_no_parts():
+    assert len(random_split(sampling_key([]), SHARES)) == 0
+
+
+# Keys and ranks
+
+
+def test_key_depends_on_the_id_alone():
+    assert sampling_key(["1163"]).tolist() == [17098626610622433970]
+    assert sampling_key(["x", "1163"])[1] == sampling_key(["1163"])[0]
+
+
+def test_rank_is_a_permutation_that_the_seed_chooses():
+    first, second = sampling_rank(KEYS, 0), sampling_rank(KEYS, 1)
+    assert sorted(first) == list(range(ROWS))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
+
+
+def test_rank_belongs_to_the_product_wherever_its_row_is():
+    order = np.random.default_rng(1).permutation(ROWS)
+    assert (sampling_rank(KEYS[order], 3) == sampling_rank(KEYS, 3)[order]).all()
+
+
+def test_equal_keys_keep_their_order():
+    assert sampling_rank(np.zeros(5, np.uint64), 0).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_rank_says_nothing_about_the_part(products):
+    test = sampling_rank(KEYS, 0)[products["random_split"] == "test"]
+    assert abs(test.mean() - ROWS / 2) < 60
+
+
+# Training sizes
+
+
+@pytest.mark.parametrize("split", ["random", "grouped"])
+def test_smaller_sample_is_the_beginning_of_a_larger_one(products, split):
+    draws = [training_rows(products, split, size, seed=2) for size in (50, 200, "all")]
+    for (train, validation), (more_train, more_validation) in pairwise(draws):
+        assert (more_train[: len(train)] == train).all()
+        assert (more_validation[: len(validation)] == validation).all()
+
+
+@pytest.mark.parametrize("size", [1, 9, 10, 100])
+def test_sample_has_size_training_rows_and_a_ninth_of_it_to_validate_on(products, size):
+    train, validation = training_rows(products, "random", size, seed=0)
+    assert (len(train), len(validation)) == (size, math.ceil(size / 9))
+    assert set(products["random_split"].iloc[train]) == {"train"}
+    assert set(products["random_split"].iloc[validation]) == {"validation"}
+
+
+def test_all_takes_every_row_of_both_parts(products):
+    train, validation = training_rows(products, "grouped", "all", seed=0)
+    assert sorted(train) == np.flatnonzero(products["grouped_split"] == "train").tolist()
+    assert sorted(validation) == np.flatnonzero(products["grouped_split"] == "validation").tolist()
+
+
+def test_seeds_draw_other_samples_and_leave_the_test_rows(products):
+    first, second = (set(training_rows(products, "random", 100, seed)[0]) for seed in (0, 1))
+    assert len(first & second) < 40
+    test = rows_of_test(products, "random")
+    assert len(test) == 250
+    assert not (first | second) & set(test)
+
+
+@pytest.mark.parametrize("size", [676, 10**9, 0])
+def test_impossible_size_is_refused_with_the_number_there_is(products, size):
+    with pytest.raises(StudyError, match=r"the random split has 675 training rows\. Got"):
+        training_rows(products, "random", size, seed=0)

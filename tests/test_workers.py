@@ -1,0 +1,44 @@
+"""Worker processes do their work, and end with the process that they work for."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+
+from lib.workers import worker_pool
+
+PARENT = """
+import time
+from lib.workers import worker_pool
+if __name__ == "__main__":
+    pool = worker_pool(2)
+    futures = [pool.submit(time.sleep, seconds) for seconds in (0, 0, 600, 600, 600)]
+    [future.result() for future in futures[:2]]
+    print("begun", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_pool_returns_results_in_order():
+    with worker_pool(2) as pool:
+        assert list(pool.map(abs, [-1, -2, -3])) == [1, 2, 3]
+
+
+def test_workers_of_a_killed_process_end(tmp_path):
+    (tmp_path / "parent.py").write_text(PARENT)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"], env=environment, stdout=subprocess.PIPE)
+    assert parent.stdout.readline() == b"begun\n"
+    workers = psutil.Process(parent.pid).children(recursive=True)
+    assert len(workers) >= 2
+    parent.send_signal(signal.SIGKILL)
+    parent.communicate()
+    deadline = time.monotonic() + 60
+    while (running := [worker for worker in workers if worker.is_running() and worker.status() != "zombie"]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.1)
+    assert not running
