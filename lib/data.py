@@ -61,7 +61,7 @@ def load_catalogue_data(catalogue: str) -> CatalogueData:
         codes=table[codes].to_numpy(np.int16),
         class_names=taxonomy["levels"],
         paths=np.array(taxonomy["paths"], np.int16),
-        image=np.load(features, mmap_mode="r"),
+        image=np.load(features, mmap_mode="c"),  # "r" is enough, but PyTorch warns of arrays that cannot be written to
     )
 
 

@@ -15,7 +15,7 @@ from lib import artifacts, config
 from lib.data import load_catalogue_data
 from lib.estimators import Levels, Task, make_estimator
 from lib.evaluate import Record, independent, run_records
-from lib.runs import Run, grid
+from lib.runs import NO_RECIPE, Run, grid
 from lib.splits import test_rows, training_rows
 from lib.workers import worker_pool
 
@@ -37,7 +37,7 @@ def train(catalogue: str, variant: str, workers: int | None = None) -> pd.DataFr
     """
     params, settings = config.load_params(), config.load_catalogue(catalogue)
     runs = grid(variant, params, settings)
-    work = config.build_dir(catalogue, "work", "train", variant, _inputs_fingerprint(catalogue, variant, params))
+    work = config.build_dir(catalogue, "work", "train", variant, _inputs_fingerprint(catalogue, variant, runs, params))
     todo = [run for run in runs if not _finished(work, run).exists()]
     completed = _run_all(catalogue, variant, todo, work, _workers(params.accelerator) if workers is None else workers)
     for _ in tqdm(completed, f"{catalogue} {variant}", len(runs), initial=len(runs) - len(todo), unit="run"):
@@ -106,12 +106,13 @@ def _workers(accelerator: str) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _inputs_fingerprint(catalogue: str, variant: str, params: config.Params) -> str:
+def _inputs_fingerprint(catalogue: str, variant: str, runs: list[Run], params: config.Params) -> str:
     """Hash all that determines a run's result, so that what an earlier call left is taken only if it is the same."""
+    recipes = [params.recipes[name] for name in sorted({run.recipe for run in runs} - {NO_RECIPE})]
     files = ["clean/products.parquet", "clean/taxonomy.json", "image/features.npy", "text/words.json"]
     files += ["text/plain.npz", "text/masked.npz"]
     hashes = [artifacts.file_sha256(config.build_dir(catalogue, file)) for file in files]
-    settings = [config.get_variant(params, variant), *params.recipes.values(), params.text]
+    settings = [config.get_variant(params, variant), *recipes, params.text]
     versions = [torch.__version__, np.__version__]
     return artifacts.fingerprint([hashes, [part.model_dump() for part in settings], params.accelerator, versions])
 
