@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and fingerprints of what made them."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from lib.errors import StudyError
 
 
@@ -17,7 +20,8 @@ from lib.errors import StudyError
 def whole(path: Path) -> Iterator[Path]:
     """Yield a temporary file or folder name beside `path` that takes its place on success only.
 
-    The body creates the yielded name, as a file or as a folder. What stood at `path` is replaced.
+    The body creates the yielded name, as a file or as a folder. What stood at `path` is replaced. What a process that
+    was killed has left of the same name is removed.
 
     Raises
     ------
@@ -27,9 +31,10 @@ def whole(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         yield partial
-        if path.is_dir() and partial.exists():
-            shutil.rmtree(path)
+        if partial.exists() and (path.is_dir() or partial.is_dir()):
+            remove(path)
         partial.replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
@@ -37,6 +42,14 @@ def whole(path: Path) -> Iterator[Path]:
         raise
     finally:
         remove(partial)
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary names of processes that are no more."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        process = partial.name.split(".")[-2]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            remove(partial)
 
 
 def remove(path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the tests share: a study of their own in a temporary folder."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+# Tests run side by side, and so do the processes that they start: two threads of each would only wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 PROJECT = Path(__file__).parents[1]
 NotebookMaker = Callable[..., Path]
