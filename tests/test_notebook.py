@@ -235,6 +235,7 @@ def test_interrupted_run_says_so_and_leaves_nothing(study, scratch, make_noteboo
     process = start(study, scratch, "01_collect", "--catalogue", "demo")
     assert process.stdout.readline() == "begun\n"  # cells are heard while they run
     kernels = psutil.Process(process.pid).children(recursive=True)
+    time.sleep(1)  # until the runner has passed the line on, and waits for the cell again
     process.send_signal(number)
     assert "01_collect was stopped. Nothing of it is kept." in process.communicate(timeout=120)[1].splitlines()
     assert process.returncode == 130
