@@ -34,6 +34,7 @@ def test_a_folder_takes_the_place_of_whatever_stood_there(tmp_path, before):
 def test_an_error_leaves_what_was_there_and_nothing_else(tmp_path):
     target = tmp_path / "table.parquet"
     target.write_text("old")
+
     def write_half():
         with artifacts.whole(target) as partial:
             partial.write_text("half")
