@@ -11,7 +11,8 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from types import FrameType
+from typing import Any, Never, TypeAlias
 
 import nbformat
 import papermill
@@ -27,6 +28,7 @@ from lib.errors import StudyError, nearest
 
 CELL_SECONDS = 2 * 60 * 60
 START_SECONDS = 10 * 60  # a busy machine may take long to start a process
+STOP_SECONDS = 30  # in which a stopped run has cleaned up
 TRACEBACK_LINES = 12
 ANSI_CODES = re.compile(r"\x1b\[[0-9;]*m")
 Failure: TypeAlias = PapermillExecutionError | CellTimeoutError | RuntimeError
@@ -183,17 +185,25 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _stop(number: int, frame: FrameType | None) -> Never:
+    """End what runs. An exception that is raised in a callback may be lost on its way; then it is raised once more."""
+    signal.alarm(STOP_SECONDS)
+    raise KeyboardInterrupt
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, and return its exit status."""
     arguments = _arguments(argv)
     selectors = {key: value for key in ("catalogue", "variant") if (value := getattr(arguments, key)) is not None}
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, _stop)
     try:
         run(arguments.notebook, selectors, arguments.cell_seconds)
     except StudyError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        signal.alarm(0)
         print(f"{arguments.notebook} was stopped. Nothing of it is kept.", file=sys.stderr)
         return 130
     return 0

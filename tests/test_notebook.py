@@ -13,6 +13,7 @@ import nbformat
 import psutil
 import pytest
 
+from lib import notebook
 from lib.errors import StudyError
 from lib.notebook import main, run
 
@@ -242,6 +243,18 @@ def test_interrupted_run_says_so_and_leaves_nothing(study, scratch, make_noteboo
     assert files(study) == []
     assert not list(scratch.iterdir())
     assert running(kernels) == []
+
+
+def test_a_stop_that_was_lost_comes_again(monkeypatch):
+    monkeypatch.setattr(notebook, "STOP_SECONDS", 1)
+    before = signal.signal(signal.SIGALRM, notebook._stop)
+    try:
+        for wait in (lambda: notebook._stop(signal.SIGINT, None), lambda: time.sleep(30)):
+            with pytest.raises(KeyboardInterrupt):
+                wait()
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_processes_of_a_killed_run_end_by_themselves(study, scratch, make_notebook):
