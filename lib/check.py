@@ -5,7 +5,8 @@ DVC itself would only name the first missing file, not how to get it.
 
 import sys
 
-from lib.config import load_catalogue, load_params, studied
+from lib.collect import KINDS
+from lib.config import load_catalogue, load_params, load_section, studied
 from lib.errors import StudyError
 
 
@@ -18,7 +19,7 @@ def check() -> None:
         If a key or a value is wrong, or if a file is missing.
     """
     for name in load_params().study:
-        load_catalogue(name)
+        load_section(name, KINDS[load_catalogue(name).kind].section)
         studied(name)
 
 

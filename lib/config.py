@@ -17,6 +17,8 @@ LEVELS = ("level_1", "level_2", "level_3")
 Input = Literal["brand", "text", "image"]
 Text = Literal["plain", "masked"]
 Split = Literal["random", "grouped"]
+Kind = Literal["snapshot", "table", "crawl", "shop"]
+Section = dict[str, Any]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Size = Annotated[int, Field(gt=0)]
 Model = TypeVar("Model", bound=BaseModel)
@@ -159,43 +161,6 @@ def _known(kind: str, names: list[str], known: list[str]) -> None:
             raise ValueError(f"runs name the {kind} '{name}', which is not among {known}.{nearest(name, known)}")
 
 
-class Level1Instead(Strict):
-    """Where `column` holds one of `values`, that value is the product's first level."""
-
-    column: str
-    values: list[str]
-
-
-class Columns(Strict):
-    """Which field of a source's record holds what; a dot goes into a nested object."""
-
-    id: str
-    brand: str
-    title: str
-    description: str
-    level_1: str
-    level_2: str
-    level_3: str
-
-
-class SnapshotSource(Strict):
-    """A file of JSON lines and an archive of photos below the catalogue's source folder."""
-
-    products: str
-    images: str
-    image_name: str
-    columns: Columns
-    level_1_instead: Level1Instead | None = None
-    sample: Size | None = None
-
-
-class ShopSource(Strict):
-    """The generated shop: its size and its seed."""
-
-    products: Annotated[int, Field(ge=200, le=1_000_000)]
-    seed: Annotated[int, Field(ge=0)]
-
-
 class Backbone(Strict):
     """The pretrained image network, and the side in pixels of the square photo that it reads.
 
@@ -210,14 +175,20 @@ class Backbone(Strict):
 
 
 class Catalogue(Strict):
-    """All of one `catalogues/NAME.yaml`."""
+    """All of one `catalogues/NAME.yaml`.
+
+    The section that is called like `kind` says where the products come from. Only `lib/collect/` knows its keys
+    (`load_section`), so that a new kind of source is no change to any later stage.
+    """
 
     title: str
     description: str
-    kind: Literal["snapshot", "shop"]
+    kind: Kind
     publish_examples: bool
-    snapshot: SnapshotSource | None = None
-    shop: ShopSource | None = None
+    snapshot: Section | None = None
+    table: Section | None = None
+    crawl: Section | None = None
+    shop: Section | None = None
     text: list[Literal["title", "description"]] = Field(min_length=1)
     image: Backbone
     train_sizes: list[Size | Literal["all"]] = Field(min_length=1)
@@ -248,6 +219,12 @@ def load_catalogue(name: str) -> Catalogue:
         names = sorted(p.stem for p in path.parent.glob("*.yaml"))
         raise StudyError(f"There is no catalogue '{name}': {path} is missing. Known: {names}.{nearest(name, names)}")
     return _load(Catalogue, path)
+
+
+def load_section(name: str, model: type[Model]) -> Model:
+    """Read and validate the section of `catalogues/NAME.yaml` that says where its products come from."""
+    catalogue = load_catalogue(name)
+    return _validate(model, getattr(catalogue, catalogue.kind), f"{name}.yaml", f"{catalogue.kind}.")
 
 
 def get_variant(params: Params, name: str) -> Variant:
@@ -293,17 +270,22 @@ def _load(model: type[Model], path: Path) -> Model:
     if not path.is_file():
         raise StudyError(f"{path} is missing.")
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-        return model.model_validate(content)
+        return _validate(model, yaml.safe_load(path.read_text("utf-8")), path.name)
     except yaml.YAMLError as error:
         raise StudyError(f"{path} is not valid YAML: {error}") from error
+
+
+def _validate(model: type[Model], content: object, file: str, within: str = "") -> Model:
+    """Validate a file's content, or a part of it, whose place in the file is `within`."""
+    try:
+        return model.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(model, problem) for problem in error.errors()]
-        raise StudyError("\n".join([f"{path.name} is wrong:", *lines])) from error
+        lines = [_explain(model, problem, within) for problem in error.errors()]
+        raise StudyError("\n".join([f"{file} is wrong:", *lines])) from error
 
 
-def _explain(model: type[BaseModel], problem: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in problem["loc"]) or "the file"
+def _explain(model: type[BaseModel], problem: ErrorDetails, within: str) -> str:
+    where = (within + ".".join(str(part) for part in problem["loc"])).strip(".") or "the file"
     if problem["type"] == "extra_forbidden":
         key, valid = str(problem["loc"][-1]), _valid_keys(model, problem["loc"][:-1])
         return f"  {where}: unknown key '{key}'; expected one of {valid}.{nearest(key, valid)}"

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from lib.collect import READERS, Summary, collect
-from lib.config import Catalogue
+from lib.collect import KINDS, Summary, collect
+from lib.config import Kind
 from lib.errors import StudyError
 from lib.schemas import RAW_PRODUCTS, REJECTS, read_table, validate
 
@@ -302,4 +302,4 @@ def test_a_value_that_does_not_fit_is_named(column, values, message):
 
 
 def test_every_kind_has_a_reader():
-    assert set(READERS) == set(get_args(Catalogue.model_fields["kind"].annotation))
+    assert set(KINDS) == set(get_args(Kind))

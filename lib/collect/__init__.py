@@ -5,20 +5,32 @@ snapshot, shop | writer | collect
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from lib import config
 from lib.artifacts import whole
-from lib.collect.shop import read_shop
-from lib.collect.snapshot import read_snapshot
+from lib.collect.shop import ShopSource, read_shop
+from lib.collect.snapshot import SnapshotSource, read_snapshot
 from lib.collect.writer import write_raw
-from lib.config import Catalogue
+from lib.config import Strict
 from lib.errors import StudyError
 from lib.records import Record, Reject
 
-Reader = Callable[[str, Catalogue], Iterator[Record | Reject]]
-READERS: dict[str, Reader] = {"snapshot": read_snapshot, "shop": read_shop}
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of source: the keys of its section in `catalogues/NAME.yaml`, and its reader, which gets name and section."""
+
+    section: type[Strict]
+    read: Callable[[str, Any], Iterator[Record | Reject]]
+
+
+KINDS = {
+    "snapshot": Kind(SnapshotSource, read_snapshot),
+    "shop": Kind(ShopSource, read_shop),
+}
 
 
 @dataclass(frozen=True)
@@ -39,8 +51,9 @@ def collect(name: str) -> Summary:
         If the source is missing, damaged or lacks a field that the catalogue's file names, if it holds no product, or
         if more than `clean.max_reject_share` of what it holds is rejected. Nothing is written then.
     """
-    catalogue, max_share = config.load_catalogue(name), config.load_params().clean.max_reject_share
-    items = READERS[catalogue.kind](name, catalogue)
+    max_share = config.load_params().clean.max_reject_share
+    kind = KINDS[config.load_catalogue(name).kind]
+    items = kind.read(name, config.load_section(name, kind.section))
     with whole(config.build_dir(name, "raw")) as folder:
         products, rejects = write_raw(folder, items)
         _check_rejects(name, len(products), rejects, max_share)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from lib import config
 from lib.artifacts import existing
-from lib.config import Catalogue, SnapshotSource
+from lib.config import Size, Strict
 from lib.errors import StudyError, nearest
 from lib.records import INVALID, MISSING_ID, PROGRESS_SECONDS, Record, Reject
 
@@ -23,7 +23,37 @@ _MAX_PHOTO_BYTES = 64 * 2**20
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
-def read_snapshot(name: str, catalogue: Catalogue) -> Iterator[Record | Reject]:
+class Level1Instead(Strict):
+    """Where `column` holds one of `values`, that value is the product's first level."""
+
+    column: str
+    values: list[str]
+
+
+class Columns(Strict):
+    """Which field of a source's record holds what; a dot goes into a nested object."""
+
+    id: str
+    brand: str
+    title: str
+    description: str
+    level_1: str
+    level_2: str
+    level_3: str
+
+
+class SnapshotSource(Strict):
+    """A file of JSON lines and an archive of photos below the catalogue's source folder."""
+
+    products: str
+    images: str
+    image_name: str
+    columns: Columns
+    level_1_instead: Level1Instead | None = None
+    sample: Size | None = None
+
+
+def read_snapshot(name: str, source: SnapshotSource) -> Iterator[Record | Reject]:
     """Yield the products of a snapshot with their photos, and a reject for each line that is no product.
 
     Raises
@@ -31,9 +61,6 @@ def read_snapshot(name: str, catalogue: Catalogue) -> Iterator[Record | Reject]:
     StudyError
         If a file is missing or damaged, or if no product has one of the fields that the catalogue's file names.
     """
-    source = catalogue.snapshot
-    if source is None:
-        raise StudyError(f"catalogues/{name}.yaml has no section 'snapshot:'.")
     folder = config.studied(name).source
     products, archive = existing(folder / source.products), existing(folder / source.images)
     items = _read_lines(products, source, f"catalogues/{name}.yaml")
