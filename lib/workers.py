@@ -2,15 +2,27 @@
 
 import os
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_all_start_methods, get_context, parent_process
 from threading import Thread
 
 
-def worker_pool(workers: int | None = None) -> ProcessPoolExecutor:
+def worker_pool(workers: int | None = None, imported: str | None = None) -> ProcessPoolExecutor:
     """Return a pool of fresh processes, by default one a core.
 
     A plain pool outlives a parent that is killed: its processes finish what they were given, and then wait for ever.
+
+    Parameters
+    ----------
+    workers
+        How many processes.
+    imported
+        A module that they need. Where the system can copy processes, it is imported once, by a server process that the
+        workers of all pools with the same needs are copies of.
     """
+    if imported and "forkserver" in get_all_start_methods():
+        copies = get_context("forkserver")
+        copies.set_forkserver_preload([imported])
+        return ProcessPoolExecutor(workers, copies, initializer=_end_with_parent)
     return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_with_parent)
 
 

@@ -21,7 +21,7 @@ from lib.records import Record, Reject
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of source: the keys of its section in `catalogues/NAME.yaml`, and its reader, which gets name and section."""
+    """A kind of source: the keys of its section in `catalogues/NAME.yaml`, and who reads it, given name and section."""
 
     section: type[Strict]
     read: Callable[[str, Any], Iterator[Record | Reject]]
