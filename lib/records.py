@@ -9,6 +9,10 @@ PROGRESS_SECONDS = 5.0  # between two lines of a progress bar, which a notebook 
 MISSING_ID = "missing id"
 REPEATED_ID = "repeated id"
 INVALID = "invalid record"
+CATEGORY_DEPTH = "category depth"
+
+PHOTO = "photo: "
+"""Begins the reasons why a product that is kept has no photo, such as *photo: not found*."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +35,13 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Something that was in the source and is not among the products, and why."""
+    """Something that was in the source and is not among what was collected, and why: a product, a page, a photo."""
 
     product_id: str | None
     reason: str
     detail: str
+
+    @property
+    def of_photo(self) -> bool:
+        """Whether only a product's photo is lost, and the product kept."""
+        return self.reason.startswith(PHOTO)

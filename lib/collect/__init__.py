@@ -16,7 +16,7 @@ from lib.collect.snapshot import SnapshotSource, read_snapshot
 from lib.collect.writer import write_raw
 from lib.config import Strict
 from lib.errors import StudyError
-from lib.records import Record, Reject
+from lib.records import PHOTO, Record, Reject
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def collect(name: str) -> Summary:
 
 
 def _check_rejects(name: str, products: int, rejects: pd.DataFrame, max_share: float) -> None:
-    """Refuse a source that holds nothing, or too much that is no product."""
+    """Refuse a source that holds nothing, or too much that is no product. A lost photo does not cost its product."""
+    rejects = rejects[~rejects["reason"].str.startswith(PHOTO)]
     if not products and rejects.empty:
         raise StudyError(f"The source of the catalogue '{name}' holds no product.")
     share = len(rejects) / (products + len(rejects))
