@@ -1,34 +1,23 @@
 """The `image` stage: photos to features, one row a product, through a cache keyed by what the photos contain."""
 
-import itertools
-import os
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, Never
+from typing import Any, Never
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from lib.artifacts import existing, fingerprint, remove, whole, write_json
-from lib.backbones import find_weights, load_backbone
+from lib.backbones import find_weights
 from lib.config import build_dir, load_catalogue, load_params, root, studied
 from lib.errors import StudyError
-from lib.extractor import Extractor, Features, choose_device, choose_setup
-from lib.photos import PhotoError, Photos, batches, content_hash, open_archive, read_photo
-
-SHARD = 1_024  # photos between two writes to the cache
-
-
-class Shard(NamedTuple):
-    """Some photos: hashes of their contents, their features (float16, a row each), and why there are none, or empty."""
-
-    hashes: list[str]
-    features: Features
-    reasons: list[str]
+from lib.extractor import choose_device, choose_setup
+from lib.photos import PhotoError, content_hash, open_archive, read_photo
+from lib.shards import Entries, Network, Shard, compute
 
 
 class FeatureCache:
@@ -77,19 +66,20 @@ def extract_catalogue(catalogue: str) -> dict[str, Any]:
     archive = build_dir(catalogue, "raw", "images.zip")
     photos = find_photos(archive, _products(catalogue))
     usable = photos.dropna(subset="hash").drop_duplicates("hash")
-    entries: dict[str, str] = dict(zip(usable["hash"], usable["image"], strict=True))
+    entries: Entries = dict(zip(usable["hash"], usable["image"], strict=True))
     device = choose_device(params.accelerator)
     pretrained = find_weights(wanted, studied(catalogue).weights)
     setup = choose_setup(wanted, pretrained, params.image, device, len(entries))
-    extractor = Extractor(load_backbone(wanted, pretrained), setup, device)
+    network = Network(wanted, pretrained, setup, device)
+    dimension = network.load().dimension
     cache = FeatureCache(root() / "build" / "cache" / "image" / setup.key)
-    extract(archive, entries, cache, extractor)
+    extract(archive, entries, cache, network)
     with whole(build_dir(catalogue, "image")) as folder:
         folder.mkdir()
-        status = write_features(folder / "features.npy", photos, cache.shards(), extractor.dimension)
+        status = write_features(folder / "features.npy", photos, cache.shards(), dimension)
         status.to_parquet(folder / "status.parquet", index=False)
         counts = {name: int((status["status"] == name).sum()) for name in ("ok", "missing", "broken")}
-        manifest = {**asdict(setup), "dimension": extractor.dimension, "photos": len(entries), "products": counts}
+        manifest = {**asdict(setup), "dimension": dimension, "photos": len(entries), "products": counts}
         write_json(folder / "manifest.json", manifest)
     return manifest
 
@@ -130,31 +120,14 @@ def _find(archive: zipfile.ZipFile, image: str) -> tuple[str, str, str | None]:
         return "broken", str(error), None
 
 
-def extract(archive: Path, entries: dict[str, str], cache: FeatureCache, extractor: Extractor) -> None:
-    """Compute the features of the photos that the cache does not have yet.
-
-    Parameters
-    ----------
-    archive
-        The archive of photos.
-    entries
-        The hash of each photo's content, and the name of an entry that holds it.
-    """
+def extract(archive: Path, entries: Entries, cache: FeatureCache, network: Network) -> None:
+    """Compute the features of the photos that the cache does not have yet."""
     known = {name for shard in cache.shards() for name in shard.hashes}
-    waiting = sorted(entries.keys() - known)
-    photos = Photos(archive, [entries[name] for name in waiting], extractor.setup.size)
+    waiting = {name: entries[name] for name in sorted(entries.keys() - known)}
     with progress(len(entries), len(entries) - len(waiting)) as bar:
-        stream = _computed(photos, extractor, bar)
-        while rows := list(itertools.islice(stream, SHARD)):
-            hashes, waiting = waiting[: len(rows)], waiting[len(rows) :]
-            cache.write(Shard(hashes, np.stack([features for features, _ in rows]), [reason for _, reason in rows]))
-
-
-def _computed(photos: Photos, extractor: Extractor, bar: "tqdm[Never]") -> Iterator[tuple[Features, str]]:
-    workers = max(1, min(8, (os.cpu_count() or 2) // 2))
-    for pixels, reasons in batches(photos, extractor.setup.batch_size, workers):
-        yield from zip(extractor(pixels), reasons, strict=True)
-        bar.update(len(reasons))
+        for shard in compute(archive, waiting, network):
+            cache.write(shard)
+            bar.update(len(shard.hashes))
 
 
 def progress(total: int, done: int) -> "tqdm[Never]":

@@ -3,7 +3,6 @@
 Only the workers import PyTorch, which takes seconds: they are copies of one process that has done it already.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import as_completed
@@ -16,7 +15,7 @@ from tqdm import tqdm
 
 from lib import artifacts, config
 from lib.runs import NO_RECIPE, Run, grid
-from lib.workers import worker_pool
+from lib.workers import cores, worker_pool
 
 _WORKERS_IMPORT = "lib.train_run"
 
@@ -86,7 +85,7 @@ def _workers(accelerator: str) -> int:
         with worker_pool(1, _WORKERS_IMPORT) as pool:
             if pool.submit(_gpu_is_there).result():
                 return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 def _inputs_fingerprint(catalogue: str, variant: str, runs: list[Run], params: config.Params) -> str:

@@ -22,7 +22,7 @@ from lib.errors import StudyError
 KILLED = """
 import os, signal
 import numpy as np
-from lib import image
+from lib import image, shards
 
 savez, written = np.savez, []
 
@@ -34,7 +34,7 @@ def save_then_die(file, **arrays):
     written.append(file)
     savez(file, **arrays)
 
-np.savez, image.SHARD = save_then_die, 4
+np.savez, shards.SHARD = save_then_die, 4
 image.extract_catalogue("tiny")
 """
 
@@ -156,6 +156,16 @@ def test_same_inputs_give_the_same_bytes(tiny):
     image.extract_catalogue("tiny")
     assert contents() == first
     assert sorted(first) == ["features.npy", "manifest.json", "status.parquet"]
+
+
+def test_processes_make_the_features_that_one_makes(tiny, monkeypatch):
+    image.extract_catalogue("tiny")
+    alone = contents()
+    artifacts.remove(tiny / "build/cache")
+    monkeypatch.setattr("lib.shards.SHARD", 4)
+    image.extract_catalogue("tiny")
+    assert len(shards()) == 3
+    assert contents() == alone
 
 
 def test_photo_that_is_known_is_not_computed_again(tiny):

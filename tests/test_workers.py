@@ -27,6 +27,13 @@ def test_pool_returns_results_in_order():
         assert list(pool.map(abs, [-1, -2, -3])) == [1, 2, 3]
 
 
+def test_workers_see_the_variables_of_now_not_of_the_first_pool(monkeypatch):
+    for value in ("first", "second"):
+        monkeypatch.setenv("STUDY_ROOT", value)
+        with worker_pool(1, "lib.errors") as pool:
+            assert pool.submit(os.getenv, "STUDY_ROOT").result() == value
+
+
 def test_workers_of_a_killed_process_end(tmp_path):
     (tmp_path / "parent.py").write_text(PARENT)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
