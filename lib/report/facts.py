@@ -6,6 +6,7 @@ import pandas as pd
 
 from lib.artifacts import existing, read_json
 from lib.config import LEVELS, build_dir
+from lib.records import PHOTO
 
 PARTS = ("train", "validation", "test")
 
@@ -58,4 +59,5 @@ def _plurality(level: "pd.Series[str]") -> tuple[str, float]:
 
 
 def _rejected(catalogue: str, stage: str) -> int:
-    return len(pd.read_parquet(existing(build_dir(catalogue, stage, "rejects.parquet")), columns=["reason"]))
+    reasons = pd.read_parquet(existing(build_dir(catalogue, stage, "rejects.parquet")), columns=["reason"])["reason"]
+    return int((~reasons.str.startswith(PHOTO)).sum())
