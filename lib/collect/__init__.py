@@ -1,6 +1,6 @@
 """The `collect` stage: from a source of any kind to `raw/`, whole or not at all.
 
-snapshot, shop | writer | collect
+categories, rows | mapping, photo_sources | table, shop | writer | collect
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ import pandas as pd
 from lib import config
 from lib.artifacts import whole
 from lib.collect.shop import ShopSource, read_shop
-from lib.collect.snapshot import SnapshotSource, read_snapshot
+from lib.collect.table import TableSource, read_products
 from lib.collect.writer import write_raw
 from lib.config import Strict
 from lib.errors import StudyError
@@ -28,7 +28,7 @@ class Kind:
 
 
 KINDS = {
-    "snapshot": Kind(SnapshotSource, read_snapshot),
+    "table": Kind(TableSource, read_products),
     "shop": Kind(ShopSource, read_shop),
 }
 
