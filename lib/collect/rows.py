@@ -186,7 +186,7 @@ def _decoded(path: Path, encoding: str | None) -> Iterator[str]:
     used, number = [""], 0
 
     def read(file: IO[bytes]) -> IO[str]:
-        used[0] = _encoding(file.peek(2), encoding)  # type: ignore[attr-defined]
+        used[0] = _encoding(file.peek(2)[:2], encoding)  # type: ignore[attr-defined]
         return io.TextIOWrapper(file, used[0], errors="surrogateescape", newline="")
 
     try:
@@ -195,8 +195,9 @@ def _decoded(path: Path, encoding: str | None) -> Iterator[str]:
                 place = len(line[: bad.start()].encode(used[0].removesuffix("-sig"), "surrogateescape")) + 1
                 raise _wrong_encoding(path, used[0], f"byte {place} of line {number} is 0x{ord(bad[0]) & 0xFF:02x}")
             yield line
-    except UnicodeDecodeError as error:
-        raise _wrong_encoding(path, used[0], f"after line {number}, {error.reason}") from error
+    except UnicodeError as error:
+        problem = f"after line {number}, {getattr(error, 'reason', error)}"
+        raise _wrong_encoding(path, used[0], problem) from error
 
 
 def _encoding(start: bytes, encoding: str | None) -> str:

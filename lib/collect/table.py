@@ -1,6 +1,5 @@
 """Reader of a table: a file with a row a product, photos beside it, and a mapping from its columns."""
 
-import codecs
 import hashlib
 import heapq
 from collections.abc import Iterable, Iterator
@@ -24,7 +23,7 @@ _SHOWN = 40  # columns of a file that a message lists
 
 def _encoding(name: str) -> str:
     try:
-        b"".decode(codecs.lookup(name).name)
+        " ".encode(name)
     except LookupError as error:
         raise ValueError(f"there is no encoding '{name}'; expected one such as utf-8, cp1252 or utf-16") from error
     return name
