@@ -14,6 +14,7 @@ import pytest
 import yaml
 from pipeline import PROJECT, copy_project, edit, environment
 
+from lib.clean import clean
 from lib.collect import Summary, collect
 from lib.collect.categories import CategoryRule
 from lib.collect.mapping import Columns
@@ -93,6 +94,7 @@ def test_a_changed_file_gives_what_is_shown(followed, block, monkeypatch):
         else:
             with pytest.raises(StudyError) as error:
                 collect("mine")
+                clean("mine")
             assert str(error.value).replace(f"{followed}{os.sep}", "") == block.shown.rstrip("\n")
     finally:
         (followed / "catalogues/mine.yaml").write_text(before, "utf-8")
