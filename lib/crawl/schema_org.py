@@ -102,7 +102,9 @@ def _follow(value: Any, known: Mapping[str, Node]) -> Any:
 
 def _types(node: Node) -> set[str]:
     """Return a node's types without their vocabulary: `http://schema.org/Product` is *Product*."""
-    return {kind.rstrip("/").replace("#", "/").replace(":", "/").rpartition("/")[2] for kind in _texts(node.get("@type"))}
+    return {
+        kind.rstrip("/").replace("#", "/").replace(":", "/").rpartition("/")[2] for kind in _texts(node.get("@type"))
+    }
 
 
 def _products(nodes: Iterable[Node], page: Page) -> list[Node]:
