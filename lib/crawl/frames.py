@@ -1,4 +1,4 @@
-"""What the crawler's process tells the one that started it: a stream of frames, a JSON object and perhaps bytes each."""
+"""What the crawler's process tells the one that started it: frames of a JSON object and perhaps bytes."""
 
 import json
 import struct

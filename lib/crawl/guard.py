@@ -1,4 +1,4 @@
-"""What no request gets around, whoever makes it: hosts, addresses, robots.txt, and patience with a server in trouble."""
+"""What no request gets around, whoever makes it: hosts, addresses, robots.txt, and patience with servers."""
 
 import asyncio
 import time
@@ -41,6 +41,7 @@ class HostsMiddleware:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make it for the hosts of the settings."""
         return cls(Hosts(crawler.settings.getlist("CRAWL_HOSTS")))
 
     def process_request(self, request: Request) -> None:

@@ -98,8 +98,8 @@ def literal_address(host: str) -> IPv4Address | IPv6Address | None:
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Whether an address is one of the public internet: not of this machine, a private network, a link or a group.
 
-    >>> is_public(ip_address("8.8.8.8")), is_public(ip_address("169.254.169.254")), is_public(ip_address("::ffff:10.0.0.1"))
-    (True, False, False)
+    >>> [is_public(ip_address(name)) for name in ("8.8.8.8", "169.254.169.254", "::ffff:10.0.0.1")]
+    [True, False, False]
     """
     if isinstance(address, IPv6Address):
         if int(address) in _NAT64:

@@ -65,7 +65,7 @@ def read_products(page: Page) -> list[Item]:
         if None in blocks:
             raise ValueError("its JSON-LD cannot be read")
         return []
-    crumbs = _crumbs(nodes) or _crumbs(_nodes(_microdata(page, f"contains(@itemtype, '{_CRUMBS}')")))
+    crumbs = _crumbs(nodes, page) or _crumbs(_nodes(_microdata(page, f"contains(@itemtype, '{_CRUMBS}')")), page)
     items = [_item(product, crumbs, page) for product in products]
     return list({item.product_id: item for item in reversed(items)}.values())[::-1]
 
@@ -166,15 +166,21 @@ def _identify(node: Node, page: Page) -> str:
     return f"{path}?{query}" if query else path
 
 
-def _crumbs(nodes: Iterable[Node]) -> tuple[str, ...] | None:
-    """Return the names of the first list of breadcrumbs, in their order."""
+def _crumbs(nodes: Iterable[Node], page: Page) -> tuple[str, ...] | None:
+    """Return the names of the first list of breadcrumbs, in their order, without one that leads to the home page."""
     for node in nodes:
         if _CRUMBS in _types(node):
             entries = [entry for entry in _list(node.get("itemListElement")) if isinstance(entry, dict)]
-            placed = sorted(((_position(entry, at), entry) for at, entry in enumerate(entries, 1)), key=lambda p: p[0])
-            if names := [_crumb(entry) for _, entry in placed]:
-                return tuple(names)
+            placed = sorted(enumerate(entries, 1), key=lambda at_entry: _position(at_entry[1], at_entry[0]))
+            if names := tuple(_crumb(entry) for _, entry in placed if not _is_home(entry, page)):
+                return names
     return None
+
+
+def _is_home(entry: Node, page: Page) -> bool:
+    item = _first(entry.get("item"))
+    address = (item.get("@id") or item.get("url") or item.get("item")) if isinstance(item, dict) else item
+    return isinstance(address, str) and urlsplit(page.absolute(address))[2:4] in (("", ""), ("/", ""))
 
 
 def _position(entry: Node, at: int) -> float:
@@ -240,7 +246,7 @@ def _microdata(page: Page, condition: str) -> list[Node]:
     """Read a page's microdata into the form of JSON-LD, if it has an element with this condition."""
     if not page.tree.xpath(f"boolean(//*[@itemscope and {condition}])"):
         return []
-    from extruct import MicrodataExtractor  # it imports much, and most pages do without
+    from extruct import MicrodataExtractor  # type: ignore[import-untyped]  # it imports much, and most pages do without
 
     return [_from_microdata(item) for item in MicrodataExtractor().extract_items(page.tree, page.base)]
 
