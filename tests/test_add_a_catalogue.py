@@ -50,6 +50,11 @@ def change(root: Path, text: str) -> None:
     edit(root / "catalogues/mine.yaml", **yaml.safe_load(text))
 
 
+def collect_and_clean() -> None:
+    collect("mine")
+    clean("mine")
+
+
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory) -> Path:
     """A copy of the project in which a reader did what the page says, up to what goes wrong."""
@@ -93,8 +98,7 @@ def test_a_changed_file_gives_what_is_shown(followed, block, monkeypatch):
             assert collect("mine").products == 10
         else:
             with pytest.raises(StudyError) as error:
-                collect("mine")
-                clean("mine")
+                collect_and_clean()
             assert str(error.value).replace(f"{followed}{os.sep}", "") == block.shown.rstrip("\n")
     finally:
         (followed / "catalogues/mine.yaml").write_text(before, "utf-8")

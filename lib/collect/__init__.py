@@ -1,6 +1,6 @@
 """The `collect` stage: from a source of any kind to `raw/`, whole or not at all.
 
-categories, rows | mapping, photo_sources | table, shop | writer | collect
+categories, rows | mapping, photo_sources | table, crawl | shop | writer | collect
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +11,7 @@ import pandas as pd
 
 from lib import config
 from lib.artifacts import whole
+from lib.collect.crawl import CrawlSource, read_crawl
 from lib.collect.shop import ShopSource, read_shop
 from lib.collect.table import TableSource, read_products
 from lib.collect.writer import write_raw
@@ -29,6 +30,7 @@ class Kind:
 
 KINDS = {
     "table": Kind(TableSource, read_products),
+    "crawl": Kind(CrawlSource, read_crawl),
     "shop": Kind(ShopSource, read_shop),
 }
 
