@@ -4,6 +4,8 @@ import ast
 import os
 import re
 import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -50,6 +52,22 @@ def change(root: Path, text: str) -> None:
     edit(root / "catalogues/mine.yaml", **yaml.safe_load(text))
 
 
+@pytest.fixture(scope="module")
+def photo_host(followed) -> Iterator[str]:
+    """The photos on loopback, served by the command of the page, at a port that the system chooses."""
+    command = re.findall(r"`python (-m http.server [^`]*) 8000`", PAGE)[0].split()
+    with subprocess.Popen(
+        [sys.executable, "-u", *command, "0"],
+        cwd=followed,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        port = re.search(r"port (\d+)", process.stdout.readline())[1]
+        yield f"127.0.0.1:{port}"
+        process.kill()
+
+
 def collect_and_clean() -> None:
     collect("mine")
     clean("mine")
@@ -89,13 +107,14 @@ def test_the_example_is_collected_and_cleaned(followed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", [block for block in blocks() if block.text.startswith(CHANGED)], ids=lambda _: "")
-def test_a_changed_file_gives_what_is_shown(followed, block, monkeypatch):
+def test_a_changed_file_gives_what_is_shown(followed, photo_host, block, monkeypatch):
     before = (followed / "catalogues/mine.yaml").read_text("utf-8")
     monkeypatch.setenv("STUDY_ROOT", str(followed))
-    change(followed, block.text)
+    change(followed, block.text.replace("127.0.0.1:8000", photo_host))
     try:
         if block.shown is None:
-            assert collect("mine").products == 10
+            summary = collect("mine")
+            assert (summary.products, summary.photos) == (10, 9)
         else:
             with pytest.raises(StudyError) as error:
                 collect_and_clean()

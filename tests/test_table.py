@@ -409,7 +409,7 @@ def test_a_line_that_never_ends(mine, monkeypatch):
         ({"columns": COLUMNS | {"titel": "name"}}, "unknown key 'titel'; expected one of"),
         ({"images": None}, "photos need `images` for their place and either `columns.image` or `image_name`"),
         ({"image_name": "{id}.jpg"}, "photos need `images` for their place and either"),
-        ({"images": {"folder": "a", "zip": "b"}}, "table.images: expected either `folder` or `zip`"),
+        ({"images": {"folder": "a", "zip": "b"}}, "table.images: expected one of `folder`, `zip` and `addresses`"),
         ({"images": {"foldr": "a"}}, "Did you mean 'folder'?"),
         ({"categories": {"deeper": "drop"}}, "table.categories.deeper: Input should be 'refuse' or 'cut'"),
     ],
@@ -481,7 +481,7 @@ def test_a_photo_that_cannot_be_read_is_counted(mine):
 
 
 def test_more_of_a_photo_than_the_limit_is_not_read(mine, monkeypatch):
-    monkeypatch.setattr("lib.collect.photo_sources._MAX_PHOTO_BYTES", 5)
+    monkeypatch.setattr("lib.collect.photo_files._MAX_PHOTO_BYTES", 5)
     mine.collect(ROWS)
     with zipfile.ZipFile(mine.root / "build/mine/raw/images.zip") as archive:
         assert {info.file_size for info in archive.infolist()} == {5}
@@ -490,9 +490,7 @@ def test_more_of_a_photo_than_the_limit_is_not_read(mine, monkeypatch):
 def test_no_photo_at_all_is_a_wrong_name(mine):
     del mine.section["columns"]["image"]
     mine.section["image_name"] = "{id}.jpg"
-    assert mine.message(ROWS) == (
-        "catalogues/mine.yaml: none of 30 products has its photo. One was sought as 'A29.jpg' in photos."
-    )
+    assert mine.message(ROWS) == ("None of 30 products has its photo. One was sought as 'A29.jpg' in photos.")
 
 
 @pytest.mark.parametrize(

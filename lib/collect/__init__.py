@@ -1,6 +1,6 @@
 """The `collect` stage: from a source of any kind to `raw/`, whole or not at all.
 
-categories, rows | mapping, photo_sources | table, crawl | shop | writer | collect
+categories, rows | mapping | photo_files, photo_addresses | photo_sources | table, crawl | shop | writer | collect
 """
 
 from collections.abc import Callable, Iterator

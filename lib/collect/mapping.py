@@ -53,6 +53,7 @@ class Mapping(NamedTuple):
     columns: Columns
     categories: CategoryRule
     level_1_instead: Level1Instead | None
+    image_name: str | None
 
     def named(self) -> dict[str, str]:
         """Return the columns of the table that are asked for, by the key in the catalogue's file that names them."""
@@ -84,7 +85,9 @@ def to_product(row: Row, mapping: Mapping) -> Product | Reject:
         return Reject(product_id, CATEGORY_DEPTH, f"{row.where}: {error}")
     except ValueError as error:
         return Reject(product_id, INVALID, f"{row.where}: {error}")
-    return Product(Record(product_id, brand, title, description, *levels, photo=None), image)
+    if mapping.image_name is not None:
+        image = mapping.image_name.replace("{id}", product_id)
+    return Product(Record(product_id, brand, title, description, *levels, photo=None), image and image.strip())
 
 
 class _TooDeep(ValueError):

@@ -1,119 +1,77 @@
-"""Where a table's photos are: in a folder, or in a zip archive. A photo's name comes from outside: it is data."""
+"""Gives a table's products their photos: from a folder, from a zip archive, or from addresses."""
 
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 from pydantic import model_validator
 
-from lib.artifacts import existing
+from lib.collect.mapping import Product
+from lib.collect.photo_addresses import with_fetched_photos
+from lib.collect.photo_files import PhotoLost, Photos, open_photos
 from lib.config import Strict
+from lib.crawl.spec import FetchSpec
 from lib.errors import StudyError
-
-# More of one photo is not read; what is cut here turns out as broken in the `image` stage.
-_MAX_PHOTO_BYTES = 64 * 2**20
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+from lib.records import PHOTO, Record, Reject
 
 
 class Images(Strict):
-    """A folder of photos, or an archive of them, below the catalogue's source folder."""
+    """Where photos are: a folder or an archive below the catalogue's source folder, or web servers."""
 
     folder: str | None = None
     zip: str | None = None
+    addresses: FetchSpec | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if (self.folder is None) == (self.zip is None):
-            raise ValueError("expected either `folder` or `zip`")
+        if sum(place is not None for place in (self.folder, self.zip, self.addresses)) != 1:
+            raise ValueError("expected one of `folder`, `zip` and `addresses`")
         return self
 
 
-class PhotoLost(Exception):
-    """A photo that is there cannot be taken. The text says why, in words that are the same for many photos."""
+def with_photos(
+    items: Iterable[Product | Reject], images: Images | None, source: Path, work: Path
+) -> Iterator[Record | Reject]:
+    """Yield products with their photos. A product whose photo cannot be taken has none, and a reject that says why.
 
-
-class Photos(Protocol):
-    """Photos by name."""
-
-    def read(self, name: str) -> bytes | None:
-        """Return a photo's original bytes, or None if there is none of this name.
-
-        Raises
-        ------
-        PhotoLost
-            If there is one that cannot be taken.
-        """
-
-
-@contextmanager
-def open_photos(source: Path, images: Images | None) -> Iterator[Photos | None]:
-    """Open the photos of a catalogue whose files are in the folder `source`.
+    Parameters
+    ----------
+    items
+        The products, whose `image` is the name of a photo's file or its address.
+    images
+        Where photos are; None if there are none.
+    source, work
+        The folder that holds the catalogue's files, and one to keep in what is fetched.
 
     Raises
     ------
     StudyError
-        If the folder or the archive is missing or damaged.
+        If the photos' place is missing or damaged, or if no product at all has its photo.
     """
     if images is None:
-        yield None
-    elif images.folder is not None:
-        yield _Folder(existing(source / images.folder))
-    elif images.zip is not None:
-        with _open_zip(existing(source / images.zip)) as archive:
-            yield _Archive(archive)
+        yield from (item.record if isinstance(item, Product) else item for item in items)
+    elif images.addresses is not None:
+        yield from with_fetched_photos(items, images.addresses, work)
+    else:
+        with open_photos(source / (images.folder or images.zip or ""), archive=images.folder is None) as photos:
+            yield from _with_files(items, photos)
 
 
-class _Folder:
-    """Photos that are files of a folder, or of folders in it."""
-
-    def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise StudyError(f"{folder} is not a folder; `images: {{zip: ...}}` is for an archive.")
-        self.folder = folder.resolve()
-
-    def __str__(self) -> str:
-        return str(self.folder)
-
-    def read(self, name: str) -> bytes | None:
-        try:
-            path = (self.folder / name).resolve()  # follows links, and takes `..` and absolute names for what they are
-            if not path.is_relative_to(self.folder):
-                raise PhotoLost("outside the folder")
-            if not path.is_file():  # a device or a pipe might never end
-                return None
-            with path.open("rb") as file:
-                return file.read(_MAX_PHOTO_BYTES)
-        except ValueError:  # no file can have such a name
-            return None
-        except (OSError, RuntimeError) as error:  # the latter: a link to itself
-            raise PhotoLost("cannot be read") from error
-
-
-class _Archive:
-    """Photos that are entries of a zip archive: a name is looked up in its list and never used as a path."""
-
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self.archive = archive
-
-    def __str__(self) -> str:
-        held = self.archive.namelist()
-        return f"{self.archive.filename}, which holds " + (f"{len(held):,} such as '{held[0]}'" if held else "nothing")
-
-    def read(self, name: str) -> bytes | None:
-        try:
-            with self.archive.open(name) as file:
-                return file.read(_MAX_PHOTO_BYTES)
-        except KeyError:
-            return None
-        except _DAMAGED as error:
-            raise StudyError(f"{self.archive.filename} is damaged at its entry '{name}': {error}.") from error
-
-
-def _open_zip(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except _DAMAGED as error:
-        raise StudyError(f"{path} is truncated, or not a zip archive: {error}.") from error
+def _with_files(items: Iterable[Product | Reject], photos: Photos) -> Iterator[Record | Reject]:
+    asked, found, example = 0, 0, ""
+    for item in items:
+        if isinstance(item, Reject):
+            yield item
+            continue
+        record, photo = item.record, None
+        if item.image:
+            asked, example = asked + 1, item.image
+            try:
+                photo = photos.read(item.image)
+            except PhotoLost as error:
+                yield Reject(record.product_id, f"{PHOTO}{error}", f"'{item.image}'")
+        found += photo is not None
+        yield replace(record, photo=photo)
+    if asked and not found:
+        raise StudyError(f"None of {asked:,} products has its photo. One was sought as '{example}' in {photos}.")

@@ -3,7 +3,6 @@
 import hashlib
 import heapq
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Annotated, Self
 
@@ -12,11 +11,11 @@ from pydantic import AfterValidator, Field, model_validator
 from lib import config
 from lib.collect.categories import CategoryRule
 from lib.collect.mapping import Columns, Level1Instead, Mapping, Product, fields, to_product
-from lib.collect.photo_sources import Images, PhotoLost, Photos, open_photos
+from lib.collect.photo_sources import Images, with_photos
 from lib.collect.rows import Format, Layout, Row, guess_format, read_rows
 from lib.config import Size, Strict
 from lib.errors import StudyError, nearest
-from lib.records import PHOTO, Record, Reject
+from lib.records import Record, Reject
 
 _SHOWN = 40  # columns of a file that a message lists
 
@@ -38,8 +37,8 @@ def _inside(name: str) -> str:
 class TableSource(Strict):
     """A table and its photos, below the catalogue's source folder, and what its columns mean.
 
-    `format` is told by the end of the file's name if it is not given. `image_name` makes the name of a photo's file
-    from a product's id, where no column has it.
+    `format` is told by the end of the file's name if it is not given. `image_name` makes the name of a photo's file, or
+    its address, from a product's id, where no column has it.
     """
 
     file: Annotated[str, AfterValidator(_inside)]
@@ -91,7 +90,7 @@ class TableSource(Strict):
     @property
     def mapping(self) -> Mapping:
         """What turns a row into a product."""
-        return Mapping(self.columns, self.categories or CategoryRule(), self.level_1_instead)
+        return Mapping(self.columns, self.categories or CategoryRule(), self.level_1_instead, self.image_name)
 
 
 def read_products(name: str, source: TableSource) -> Iterator[Record | Reject]:
@@ -108,8 +107,8 @@ def read_products(name: str, source: TableSource) -> Iterator[Record | Reject]:
     settings, folder = f"catalogues/{name}.yaml", config.studied(name).source
     _check_texts(name, source.columns)
     items = _read_table(folder / source.file, source, settings)
-    with open_photos(folder, source.images) as photos:
-        yield from _with_photos(_sample(items, source.sample) if source.sample else items, photos, source, settings)
+    work = config.build_dir(name, "work", "photos")
+    return with_photos(_sample(items, source.sample) if source.sample else items, source.images, folder, work)
 
 
 def _check_texts(name: str, columns: Columns) -> None:
@@ -164,36 +163,3 @@ def _sample(items: Iterable[Product | Reject], size: int) -> list[Product | Reje
         return hashlib.sha256(name.encode(errors="surrogatepass")).digest(), repr(item)
 
     return heapq.nsmallest(size, items, key)
-
-
-# The photos
-
-
-def _with_photos(
-    items: Iterable[Product | Reject], photos: Photos | None, source: TableSource, settings: str
-) -> Iterator[Record | Reject]:
-    """Give each product its photo."""
-    asked, found, example = 0, 0, ""
-    for item in items:
-        if isinstance(item, Reject):
-            yield item
-            continue
-        record, photo = item.record, None
-        if photos and (name := _photo_name(item, source.image_name)):
-            asked, example = asked + 1, name
-            try:
-                photo = photos.read(name)
-            except PhotoLost as error:
-                yield Reject(record.product_id, f"{PHOTO}{error}", f"'{name}'")
-        found += photo is not None
-        yield replace(record, photo=photo)
-    if asked and not found:
-        raise StudyError(
-            f"{settings}: none of {asked:,} products has its photo. One was sought as '{example}' in {photos}."
-        )
-
-
-def _photo_name(product: Product, image_name: str | None) -> str | None:
-    if image_name is None:
-        return product.image and product.image.strip()
-    return image_name.replace("{id}", product.record.product_id)

@@ -1,8 +1,9 @@
 """Crawls, and tells in frames on the standard output; `lib.crawl.process` runs it.
 
-    python -m lib.crawl SPEC.json
+    python -m lib.crawl SPEC.json [--photos]
 
-What is fetched is kept beside the file. It ends when its standard input does: with the process that started it.
+With `--photos` the start addresses are those of photos. What is fetched is kept beside the file. It ends when its
+standard input does: with the process that started it.
 """
 
 import os
@@ -14,13 +15,14 @@ from scrapy.crawler import AsyncCrawlerProcess
 
 from lib.crawl.cache import open_cache
 from lib.crawl.frames import FrameWriter
+from lib.crawl.photo_spider import PhotoSpider
 from lib.crawl.settings import make_settings
 from lib.crawl.spec import CrawlSpec
 from lib.crawl.spider import CatalogueSpider
 from lib.errors import StudyError
 
 
-def main(path: Path) -> None:
+def main(path: Path, spider: type[CatalogueSpider] = CatalogueSpider) -> None:
     """Crawl what the file at `path` says."""
     out = FrameWriter(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # whatever else prints must not get among the frames
@@ -32,7 +34,7 @@ def main(path: Path) -> None:
         out.write({"error": str(error)})
         return
     process = AsyncCrawlerProcess(make_settings(spec, path.parent))
-    process.crawl(CatalogueSpider, spec=spec, out=out)
+    process.crawl(spider, spec=spec, out=out)
     process.start()
 
 
@@ -43,4 +45,4 @@ def _end_with_input() -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), PhotoSpider if sys.argv[2:] == ["--photos"] else CatalogueSpider)

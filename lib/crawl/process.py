@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Never, cast
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from lib.artifacts import whole
 from lib.crawl.frames import read_frames
 from lib.crawl.schema_org import Item
-from lib.crawl.spec import CrawlSpec
+from lib.crawl.spec import CrawlSpec, FetchSpec
 from lib.errors import StudyError
 from lib.records import PROGRESS_SECONDS, Reject
 
@@ -53,14 +53,42 @@ def crawl(spec: CrawlSpec, folder: Path) -> Iterator[tuple[Item, bytes | None] |
     raise StudyError(f"The crawler ended early; run it again to go on.{_last_lines(folder / 'crawl.log')}")
 
 
+def fetch_photos(
+    spec: FetchSpec, addresses: Sequence[str], folder: Path
+) -> Iterator[tuple[int, bytes | None] | Reject]:
+    """Fetch photos, and yield each with its number in `addresses` as it comes, or None for one that is lost.
+
+    A reject before that says why; its `product_id` is the number too. What was fetched is kept as by `crawl`.
+
+    Raises
+    ------
+    StudyError
+        If fetching cannot go on, or is killed.
+    """
+    everything = CrawlSpec(start=list(addresses), **spec.model_dump(include=set(FetchSpec.model_fields)))
+    bar = tqdm(desc="photos", total=len(addresses), mininterval=PROGRESS_SECONDS)
+    with _running(everything, folder, "--photos") as frames, bar:
+        for frame, content in read_frames(frames):
+            if "item" in frame:
+                bar.update()
+                yield int(frame["item"]["product_id"]), content
+            elif "reject" in frame:
+                yield Reject(*frame["reject"])
+            elif "error" in frame:
+                raise StudyError(frame["error"])
+            elif bar.n == len(addresses):
+                return
+    raise StudyError(f"Fetching photos ended early; run it again to go on.{_last_lines(folder / 'crawl.log')}")
+
+
 @contextmanager
-def _running(spec: CrawlSpec, folder: Path) -> Iterator[IO[bytes]]:
+def _running(spec: CrawlSpec, folder: Path, *options: str) -> Iterator[IO[bytes]]:
     """Start the crawler, yield what it writes, and end it in any case."""
     folder = folder.resolve()
     with whole(folder / "spec.json") as partial:
         partial.write_text(spec.model_dump_json(indent=1) + "\n", "utf-8")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
-    command = [sys.executable, "-m", "lib.crawl", str(folder / "spec.json")]
+    command = [sys.executable, "-m", "lib.crawl", str(folder / "spec.json"), *options]
     with (
         (folder / "crawl.log").open("wb") as log,
         subprocess.Popen(

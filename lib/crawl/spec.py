@@ -27,24 +27,15 @@ Pattern = Annotated[str, AfterValidator(_regular_expression)]
 Host = Annotated[str, AfterValidator(_host)]
 
 
-class CrawlSpec(Strict):
-    """What to crawl.
+class FetchSpec(Strict):
+    """Whom to ask, how politely, and within which limits.
 
     Attributes
     ----------
-    start
-        Addresses to begin with: sitemaps, listings or product pages.
     hosts
         The only hosts that are ever asked for anything, with a port where it is not the usual one.
     user_agent
         How the crawler names itself, with an address at which its owner can be reached.
-    follow
-        Which of the links of pages that are no products are followed: all, none, or those with such a path. (Sitemaps
-        and `start` are followed in any case; off-host links never.)
-    products
-        The paths of product pages; without it, any page that describes a product is one.
-    photos
-        Whether to fetch photos.
     requests_per_second
         At most so many to a host; None is no limit.
     concurrent_requests
@@ -57,9 +48,7 @@ class CrawlSpec(Strict):
         How often a page is asked for again after a passing fault, and how long after the first; then twice as long.
     timeout_seconds
         How long an answer may take.
-    max_pages
-        More pages than these are an error.
-    max_page_bytes, max_photo_bytes, max_pixels, max_redirects
+    max_photo_bytes, max_pixels, max_redirects
         What is larger, or leads further, is rejected.
     cache_hours
         How long what was fetched is used again by later runs; 0 is for ever.
@@ -67,12 +56,8 @@ class CrawlSpec(Strict):
         Whether the hosts may be on this machine or in a private network, as one's own shop is.
     """
 
-    start: Annotated[list[str], Field(min_length=1)]
     hosts: Annotated[list[Host], Field(min_length=1)]
     user_agent: Annotated[str, Field(pattern=r"^[\x20-\x7e]+$")]
-    follow: bool | Pattern = True
-    products: Pattern | None = None
-    photos: bool = True
     requests_per_second: Annotated[float, Field(gt=0)] | None = 1.0
     concurrent_requests: Annotated[int, Field(ge=1, le=64)] = 4
     throttle: bool = True
@@ -80,8 +65,6 @@ class CrawlSpec(Strict):
     retries: Annotated[int, Field(ge=0, le=10)] = 3
     retry_seconds: Annotated[float, Field(gt=0)] = 2.0
     timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
-    max_pages: Size = 100_000
-    max_page_bytes: Size = 4 * 2**20
     max_photo_bytes: Size = 16 * 2**20
     max_pixels: Size = 50_000_000
     max_redirects: Annotated[int, Field(ge=0)] = 5
@@ -89,15 +72,47 @@ class CrawlSpec(Strict):
     private: bool = False
 
     @model_validator(mode="after")
-    def _goes_where_it_may(self) -> Self:
-        hosts = Hosts(self.hosts)
-        for address in self.start:
-            if refusal := hosts.refusal(address):
-                hint = nearest(address, self.hosts)
-                raise ValueError(f"start has '{address}', which is refused ({refusal}); hosts are {self.hosts}.{hint}")
+    def _asks_as_it_may(self) -> Self:
         for name in self.hosts:
             if not self.private and is_private_host(name):
                 raise ValueError(f"the host '{name}' is on this machine or in a private network; say 'private: true'")
         if not self.private and not re.search(r"@|https?://", self.user_agent):
             raise ValueError(f"user_agent must hold an e-mail or web address of yours, got '{self.user_agent}'")
+        return self
+
+
+class CrawlSpec(FetchSpec):
+    """What to crawl, and all that `FetchSpec` says.
+
+    Attributes
+    ----------
+    start
+        Addresses to begin with: sitemaps, listings or product pages.
+    follow
+        Which of the links of pages that are no products are followed: all, none, or those with such a path. (Sitemaps
+        and `start` are followed in any case; off-host links never.)
+    products
+        The paths of product pages; without it, any page that describes a product is one.
+    photos
+        Whether to fetch photos.
+    max_pages
+        More pages than these are an error.
+    max_page_bytes
+        A larger page is rejected.
+    """
+
+    start: Annotated[list[str], Field(min_length=1)]
+    follow: bool | Pattern = True
+    products: Pattern | None = None
+    photos: bool = True
+    max_pages: Size = 100_000
+    max_page_bytes: Size = 4 * 2**20
+
+    @model_validator(mode="after")
+    def _starts_where_it_may(self) -> Self:
+        hosts = Hosts(self.hosts)
+        for address in self.start:
+            if refusal := hosts.refusal(address):
+                hint = nearest(address, self.hosts)
+                raise ValueError(f"start has '{address}', which is refused ({refusal}); hosts are {self.hosts}.{hint}")
         return self
