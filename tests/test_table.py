@@ -68,7 +68,7 @@ class Mine:
         (self.folder / "photos").mkdir(parents=True)
         for number in range(0, 30, 2):
             (self.folder / f"photos/p{number}.jpg").write_bytes(f"photo {number}".encode())
-        self.text = ["description"]
+        self.text, self.source = ["description"], "data/mine"
         self.section: dict = {
             "file": "products.csv",
             "columns": dict(COLUMNS),
@@ -86,7 +86,7 @@ class Mine:
         catalogue |= {"table": self.section, "text": self.text}
         (self.root / "catalogues/mine.yaml").write_text(yaml.safe_dump(catalogue), "utf-8")
         params = yaml.safe_load((self.root / "params.yaml").read_text("utf-8"))
-        params["study"] = {"mine": {"source": "data/mine"}}
+        params["study"] = {"mine": {"source": self.source}}
         (self.root / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
         return collect("mine")
 
@@ -330,8 +330,14 @@ def test_two_columns_of_one_name(mine):
     )
 
 
-def test_a_missing_file(mine):
-    assert mine.message() == "products.csv is missing. Run `dvc repro` to make it, or `make data` if it is below data/."
+def test_a_missing_file_is_named_with_the_nearest(mine):
+    (mine.folder / "product.csv").touch()
+    assert mine.message().startswith("products.csv is missing. Did you mean 'product.csv'?")
+
+
+def test_a_source_that_is_a_file(mine):
+    mine.source = "data/mine/products.csv"
+    assert mine.message(ROWS) == "products.csv is a file; the source of a catalogue is the folder that holds its files."
 
 
 def test_a_folder_is_no_file(mine):
@@ -410,6 +416,7 @@ def test_a_line_that_never_ends(mine, monkeypatch):
         ({"images": None}, "photos need `images` for their place and either `columns.image` or `image_name`"),
         ({"image_name": "{id}.jpg"}, "photos need `images` for their place and either"),
         ({"images": {"folder": "a", "zip": "b"}}, "table.images: expected one of `folder`, `zip` and `addresses`"),
+        ({"images": {"zip": "../a.zip"}}, "table.images.zip: expected a name below the catalogue's source folder."),
         ({"images": {"foldr": "a"}}, "Did you mean 'folder'?"),
         ({"categories": {"deeper": "drop"}}, "table.categories.deeper: Input should be 'refuse' or 'cut'"),
     ],
@@ -496,7 +503,7 @@ def test_no_photo_at_all_is_a_wrong_name(mine):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        ({"folder": "fotos"}, "fotos is missing"),
+        ({"folder": "fotos"}, "fotos is missing. Did you mean 'photos'?"),
         ({"folder": "products.csv"}, "products.csv is not a folder"),
         ({"zip": "products.csv"}, "products.csv is truncated, or not a zip archive"),
     ],

@@ -1,6 +1,7 @@
 """The `collect` stage: from a source of any kind to `raw/`, whole or not at all.
 
-categories, rows | mapping | photo_files, photo_addresses | photo_sources | table, crawl | shop | writer | collect
+categories, source_files | rows | mapping | photo_files, photo_addresses | photo_sources | table, crawl | shop
+| writer | collect
 """
 
 from collections.abc import Callable, Iterator

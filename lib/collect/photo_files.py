@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from lib.artifacts import existing
+from lib.collect.source_files import present
 from lib.errors import StudyError
 
 # More of one photo is not read; what is cut here turns out as broken in the `image` stage.
@@ -42,9 +42,9 @@ def open_photos(path: Path, archive: bool) -> Iterator[Photos]:
         If it is missing or damaged.
     """
     if not archive:
-        yield _Folder(existing(path))
+        yield _Folder(present(path))
     else:
-        with _open_zip(existing(path)) as file:
+        with _open_zip(present(path)) as file:
             yield _Archive(file)
 
 

@@ -10,6 +10,7 @@ from pydantic import model_validator
 from lib.collect.mapping import Product
 from lib.collect.photo_addresses import with_fetched_photos
 from lib.collect.photo_files import PhotoLost, Photos, open_photos
+from lib.collect.source_files import Inside
 from lib.config import Strict
 from lib.crawl.spec import FetchSpec
 from lib.errors import StudyError
@@ -19,8 +20,8 @@ from lib.records import PHOTO, Record, Reject
 class Images(Strict):
     """Where photos are: a folder or an archive below the catalogue's source folder, or web servers."""
 
-    folder: str | None = None
-    zip: str | None = None
+    folder: Inside | None = None
+    zip: Inside | None = None
     addresses: FetchSpec | None = None
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from lib.artifacts import existing
+from lib.collect.source_files import present
 from lib.errors import StudyError
 from lib.records import INVALID, PROGRESS_SECONDS, Reject
 
@@ -88,7 +88,7 @@ def read_rows(path: Path, layout: Layout, wanted: set[str]) -> Table:
     StudyError
         If the file is missing, empty, damaged, or not of this format or encoding; some of it only as rows are read.
     """
-    if existing(path).is_dir():
+    if present(path).is_dir():
         raise StudyError(f"{path} is a folder; a file was expected.")
     if not path.stat().st_size:
         raise StudyError(f"{path} is empty.")

@@ -3,7 +3,7 @@
 import hashlib
 import heapq
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -13,6 +13,7 @@ from lib.collect.categories import CategoryRule
 from lib.collect.mapping import Columns, Level1Instead, Mapping, Product, fields, to_product
 from lib.collect.photo_sources import Images, with_photos
 from lib.collect.rows import Format, Layout, Row, guess_format, read_rows
+from lib.collect.source_files import Inside
 from lib.config import Size, Strict
 from lib.errors import StudyError, nearest
 from lib.records import Record, Reject
@@ -28,12 +29,6 @@ def _encoding(name: str) -> str:
     return name
 
 
-def _inside(name: str) -> str:
-    if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
-        raise ValueError(f"expected a name below the catalogue's source folder. Got '{name}' instead")
-    return name
-
-
 class TableSource(Strict):
     """A table and its photos, below the catalogue's source folder, and what its columns mean.
 
@@ -41,7 +36,7 @@ class TableSource(Strict):
     its address, from a product's id, where no column has it.
     """
 
-    file: Annotated[str, AfterValidator(_inside)]
+    file: Inside
     format: Format | None = None
     encoding: Annotated[str, AfterValidator(_encoding)] | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
