@@ -124,6 +124,29 @@ def test_a_photo_that_is_lost_is_said_and_costs_nothing_but_itself(mine, server)
     assert server.asked["/p1.jpg"] >= 1
 
 
+def test_any_text_for_an_address_is_a_photo_that_is_lost_and_no_more(mine, server):
+    odd = [
+        "/a b.jpg",
+        "/ü.jpg",
+        "/\n.jpg",
+        "/\x01.jpg",
+        "/%zz",
+        "?",
+        "#",
+        "",
+        "/../../p1",
+        "/" + "x" * 5000,
+        "/\u202e",
+        "//p",
+    ]
+    texts = [server.address(text) for text in odd]
+    texts += ["http://[::1", f"http://{server.host}:99999/", "http://", "javascript:alert(1)", "//p.jpg", "\U0001f600"]
+    instead = {f"A{number:02d}": text for number, text in enumerate(texts)}
+    summary = mine.collect(rows(server, **instead))
+    assert (summary.products, summary.photos) == (30, 30 - len(texts))
+    assert set(mine.rejects()["product_id"]) == set(instead)
+
+
 def test_no_photo_at_all_fails_the_stage(mine, server):
     server.answers = {}
     assert mine.message(rows(server)).startswith("Not one photo could be fetched. The first: photo: not found: /p")

@@ -218,12 +218,12 @@ def _wrong_encoding(path: Path, encoding: str, problem: str) -> StudyError:
 def _read_parquet(path: Path, wanted: set[str]) -> Table:
     try:
         file = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
+        names, leaves = file.schema_arrow.names, list(_leaves(file.schema_arrow))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} is damaged, or not a Parquet file: {error}") from error
-    names = file.schema_arrow.names
     needed = {name if name in names else name.partition(".")[0] for name in wanted}
     _refuse_repeats(path, names, needed)
-    return Table(list(_leaves(file.schema_arrow)), _parquet_rows(path, file, sorted(needed & set(names))))
+    return Table(leaves, _parquet_rows(path, file, sorted(needed & set(names))))
 
 
 def _parquet_rows(path: Path, file: pq.ParquetFile, columns: list[str]) -> Iterator[Row]:

@@ -66,19 +66,19 @@ def fetch_photos(
         If fetching cannot go on, or is killed.
     """
     everything = CrawlSpec(start=list(addresses), **spec.model_dump(include=set(FetchSpec.model_fields)))
-    bar = tqdm(desc="photos", total=len(addresses), mininterval=PROGRESS_SECONDS)
+    bar, told = tqdm(desc="photos", total=len(addresses), mininterval=PROGRESS_SECONDS), 0
     with _running(everything, folder, "--photos") as frames, bar:
         for frame, content in read_frames(frames):
             if "item" in frame:
+                told += 1
                 bar.update()
                 yield int(frame["item"]["product_id"]), content
             elif "reject" in frame:
                 yield Reject(*frame["reject"])
             elif "error" in frame:
                 raise StudyError(frame["error"])
-            elif bar.n == len(addresses):
-                return
-    raise StudyError(f"Fetching photos ended early; run it again to go on.{_last_lines(folder / 'crawl.log')}")
+    if told < len(addresses):
+        raise StudyError(f"Fetching photos ended early; run it again to go on.{_last_lines(folder / 'crawl.log')}")
 
 
 @contextmanager

@@ -24,7 +24,10 @@ def make_settings(spec: CrawlSpec, folder: Path) -> dict[str, Any]:
         "DOWNLOADER_STATS": False,
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
         "EXTENSIONS": dict.fromkeys(f"scrapy.extensions.{name}" for name in _UNUSED),
-        "SPIDER_MIDDLEWARES": {"scrapy.spidermiddlewares.depth.DepthMiddleware": None},
+        # The latter drops what is longer than 2,083 characters without a word to anybody, and products wait for photos.
+        "SPIDER_MIDDLEWARES": dict.fromkeys(
+            f"scrapy.spidermiddlewares.{name}" for name in ("depth.DepthMiddleware", "urllength.UrlLengthMiddleware")
+        ),
         "HTTPCACHE_ENABLED": True,
         "HTTPCACHE_DIR": str(folder.resolve()),
         "HTTPCACHE_EXPIRATION_SECS": spec.cache_hours * 3600,
