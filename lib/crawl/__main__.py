@@ -32,8 +32,11 @@ def main(path: Path) -> None:
         out.write({"error": str(error)})
         return
     process = AsyncCrawlerProcess(make_settings(spec, path.parent))
-    process.crawl(CatalogueSpider, spec=spec, out=out)
+    crawler = process.create_crawler(CatalogueSpider)
+    process.crawl(crawler, spec=spec, out=out)
     process.start()
+    if isinstance(crawler.spider, CatalogueSpider):
+        crawler.spider.tell_end()
 
 
 def _end_with_input() -> None:
