@@ -55,17 +55,12 @@ def parse_page(address: str, body: bytes, content_type: str | None = None) -> Pa
         Its bytes.
     content_type
         The header of that name, which may declare an encoding.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be parsed at all.
     """
     text = decode(body, content_type).replace("\0", "\ufffd")
     try:
-        tree = lxml.html.document_fromstring(text.encode("utf-8", "replace") or _EMPTY, parser=_PARSER)
-    except lxml.etree.LxmlError as error:
-        raise ValueError(f"it cannot be parsed as HTML: {error}") from error
+        tree = lxml.html.document_fromstring(text.encode("utf-8", "replace"), parser=_PARSER)
+    except lxml.etree.ParserError:  # there is no element in it
+        tree = lxml.html.document_fromstring(_EMPTY, parser=_PARSER)
     page = Page(address, tree, address)
     for href in tree.xpath("//base/@href")[:1]:
         return Page(address, tree, page.absolute(href))

@@ -36,7 +36,7 @@ def read_block(text: str) -> Any:
     except (ValueError, RecursionError):
         pass
     try:
-        objects: list[Any] = list(chompjs.parse_js_objects(text, json_params={"strict": False}))
+        objects: list[Any] = list(chompjs.parse_js_objects(text, loader_kwargs={"strict": False}))
     except (ValueError, RecursionError):
         return None
     return (objects[0] if len(objects) == 1 else objects) or None
