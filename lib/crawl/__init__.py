@@ -4,5 +4,5 @@
 notebook's kernel, and reads what it finds. `spec` says what to crawl and what it may cost; `hosts` where it may go;
 `page` and `schema_org` are pure functions from a page's bytes to products.
 
-page, jsonld | schema_org | spec, hosts | cache, guard | spider | photo_spider | settings | process
+page | syntaxes | schema_org | spec, hosts | cache, guard | spider | photo_spider | settings | process
 """

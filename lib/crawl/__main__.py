@@ -34,8 +34,11 @@ def main(path: Path, spider: type[CatalogueSpider] = CatalogueSpider) -> None:
         out.write({"error": str(error)})
         return
     process = AsyncCrawlerProcess(make_settings(spec, path.parent))
-    process.crawl(spider, spec=spec, out=out)
+    crawler = process.create_crawler(spider)
+    process.crawl(crawler, spec=spec, out=out)
     process.start()
+    if isinstance(crawler.spider, CatalogueSpider):
+        crawler.spider.tell_end()
 
 
 def _end_with_input() -> None:

@@ -19,6 +19,7 @@ from scrapy.utils.httpobj import urlparse_cached
 from lib.crawl.hosts import Hosts, is_public, literal_address
 
 CLOSED = "closed by robots.txt"
+UNREAD = "robots.txt cannot be read"
 CIRCLE = "redirect circle"
 PRIVATE = "private address"
 _LONGEST_WAIT_SECONDS = 120.0  # a server that asks for more patience is asked no more
@@ -91,19 +92,27 @@ class _PublicOnly:
 class RobotsMiddleware(RobotsTxtMiddleware):
     """Obeys robots.txt as RFC 9309 has it: without one all is open, and while it cannot be read all is closed."""
 
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        self._unread: set[str] = set()
+
     def process_request_2(self, rp: RobotParser | None, request: Request) -> None:
         """Refuse what is closed."""
         try:
             super().process_request_2(rp, request)
         except IgnoreRequest as error:
-            raise Refused(CLOSED) from error
+            raise Refused(UNREAD if urlparse_cached(request).netloc in self._unread else CLOSED) from error
 
     async def _parse_robots(self, response: Response, netloc: str, request: Request) -> None:
-        if response.status != 200:
-            response = response.replace(body=_ALLOW if 400 <= response.status < 500 else _CLOSE)
+        if 400 <= response.status < 500:
+            response = response.replace(body=_ALLOW)
+        elif response.status != 200:
+            self._unread.add(netloc)
+            response = response.replace(body=_CLOSE)
         await super()._parse_robots(response, netloc, request)
 
     def _robots_error(self, exc: Exception, netloc: str) -> None:
+        self._unread.add(netloc)
         waiting: Any = self._parsers[netloc]
         self._parsers[netloc] = closed = self._parserimpl.from_crawler(self.crawler, _CLOSE)
         waiting.callback(closed)
@@ -111,6 +120,9 @@ class RobotsMiddleware(RobotsTxtMiddleware):
 
 class CircleMiddleware(RedirectMiddleware):
     """Follows redirects, but not in circles."""
+
+    def _engine_started(self) -> None:
+        """Do without referrers, and without a warning of it."""
 
     def _redirect(self, redirected: Request, request: Request, reason: Any) -> Request:
         if redirected.url in (request.url, *request.meta.get("redirect_urls", [])):

@@ -62,7 +62,7 @@ def path_of(address: str, host: bool = False) -> str:
     """
     try:
         parts = urlsplit(address)
-        name = f"{parts.hostname or parts.scheme}" if host else ""
+        name = (parts.hostname or f"{parts.scheme}:") if host else ""
     except ValueError:
         return address[:200]
     return f"{name}{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"[:200]

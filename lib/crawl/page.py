@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urldefrag, urljoin
+from urllib.parse import urljoin
 
 import lxml.html
 from w3lib.encoding import html_body_declared_encoding, http_content_type_encoding, read_bom
@@ -31,17 +31,14 @@ class Page:
     base: str
 
     def absolute(self, address: str) -> str:
-        """Resolve an address of the page; one that makes no sense stays as it is."""
-        try:
-            return urljoin(self.base, address.strip())
-        except ValueError:
-            return address.strip()
+        """Resolve an address of the page."""
+        return resolve(self.base, address)
 
     def links(self) -> Iterator[str]:
         """Yield the absolute addresses of the page's links, each once, without fragments."""
         seen = set()
         for href in self.tree.xpath("//a/@href | //area/@href | //link[@rel='next']/@href"):
-            address = urldefrag(self.absolute(href)).url
+            address = self.absolute(href).partition("#")[0]
             if address not in seen:
                 seen.add(address)
                 yield address
@@ -58,21 +55,28 @@ def parse_page(address: str, body: bytes, content_type: str | None = None) -> Pa
         Its bytes.
     content_type
         The header of that name, which may declare an encoding.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be parsed at all.
     """
     text = decode(body, content_type).replace("\0", "\ufffd")
     try:
-        tree = lxml.html.document_fromstring(text.encode("utf-8", "replace") or _EMPTY, parser=_PARSER)
-    except lxml.etree.LxmlError as error:
-        raise ValueError(f"it cannot be parsed as HTML: {error}") from error
+        tree = lxml.html.document_fromstring(text.encode("utf-8", "replace"), parser=_PARSER)
+    except lxml.etree.ParserError:  # there is no element in it
+        tree = lxml.html.document_fromstring(_EMPTY, parser=_PARSER)
     page = Page(address, tree, address)
     for href in tree.xpath("//base/@href")[:1]:
         return Page(address, tree, page.absolute(href))
     return page
+
+
+def resolve(base: str, address: str) -> str:
+    """Resolve an address that may be relative to `base`; one that makes no sense stays as it is.
+
+    >>> resolve("http://h/a/b", " ../c "), resolve("http://h/a/b", "http://[nonsense")
+    ('http://h/c', 'http://[nonsense')
+    """
+    try:
+        return urljoin(base, address.strip())
+    except ValueError:
+        return address.strip()
 
 
 def decode(body: bytes, content_type: str | None = None) -> str:

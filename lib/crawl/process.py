@@ -1,7 +1,6 @@
 """Runs the crawler in a process of its own, and reads what it tells."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ from typing import IO, Any, Never, cast
 
 from tqdm import tqdm
 
-from lib.artifacts import whole
+from lib.artifacts import remove, whole
 from lib.crawl.frames import read_frames
 from lib.crawl.schema_org import Item
 from lib.crawl.spec import CrawlSpec, FetchSpec
@@ -141,6 +140,9 @@ def _last_lines(log: Path) -> str:
 
 def forget_others(folder: Path) -> None:
     """Remove what earlier crawls with other settings have kept beside `folder`."""
-    for other in folder.parent.iterdir() if folder.parent.is_dir() else ():
-        if other.name != folder.name:
-            shutil.rmtree(other)
+    try:
+        for other in folder.parent.iterdir() if folder.parent.is_dir() else ():
+            if other.name != folder.name:
+                remove(other)
+    except OSError as error:
+        raise StudyError(f"Cannot remove {other}, which an earlier crawl has left: {error.strerror}.") from error

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from lib.crawl.jsonld import read_blocks
 from lib.crawl.page import Page
+from lib.crawl.syntaxes import json_ld, microdata, open_graph
 
 Node = Mapping[str, Any]
 
@@ -55,17 +55,17 @@ def read_products(page: Page) -> list[Item]:
     ValueError
         If it describes none, but has JSON-LD that cannot be read.
     """
-    blocks = list(read_blocks(page.tree))
+    blocks = list(json_ld(page))
     nodes = list(_nodes(blocks))
     products = _products(nodes, page)
     if not products:
-        nodes += _nodes(_microdata(page, "@itemscope"))
-        products = _products(nodes, page) or _open_graph(page)
+        nodes += _nodes(microdata(page, "@itemscope"))
+        products = _products(nodes, page) or open_graph(page)
     if not products:
         if None in blocks:
             raise ValueError("its JSON-LD cannot be read")
         return []
-    crumbs = _crumbs(nodes, page) or _crumbs(_nodes(_microdata(page, f"contains(@itemtype, '{_CRUMBS}')")), page)
+    crumbs = _crumbs(nodes, page) or _crumbs(_nodes(microdata(page, f"contains(@itemtype, '{_CRUMBS}')")), page)
     items = [_item(product, crumbs, page) for product in products]
     return list({item.product_id: item for item in reversed(items)}.values())[::-1]
 
@@ -240,41 +240,3 @@ def _address(value: Any) -> str | None:
             if isinstance(address, str) and address.strip():
                 return address.strip()
     return None
-
-
-def _microdata(page: Page, condition: str) -> list[Node]:
-    """Read a page's microdata into the form of JSON-LD, if it has an element with this condition."""
-    if not page.tree.xpath(f"boolean(//*[@itemscope and {condition}])"):
-        return []
-    from extruct import MicrodataExtractor  # type: ignore[import-untyped]  # it imports much, and most pages do without
-
-    return [_from_microdata(item) for item in MicrodataExtractor().extract_items(page.tree, page.base)]
-
-
-def _from_microdata(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_from_microdata(part) for part in value]
-    if not isinstance(value, dict):
-        return value
-    if "properties" not in value:
-        return value.get("value")
-    properties = {key: _from_microdata(part) for key, part in value["properties"].items()}
-    return properties | {"@type": value.get("type")}
-
-
-def _open_graph(page: Page) -> list[Node]:
-    """Read a product's OpenGraph, which has no breadcrumbs."""
-    tags: dict[str, str] = {}
-    for meta in page.tree.iter("meta"):
-        tags.setdefault((meta.get("property") or meta.get("name") or "").lower(), meta.get("content") or "")
-    if tags.get("og:type", "").lower() not in ("product", "og:product", "product.item"):
-        return []
-    names = {
-        "sku": ("product:retailer_item_id", "product:retailer_part_no"),
-        "name": ("og:title",),
-        "brand": ("product:brand", "og:brand"),
-        "description": ("og:description",),
-        "image": ("og:image:secure_url", "og:image", "og:image:url"),
-        "category": ("product:category", "og:category"),
-    }
-    return [{key: next((tags[tag] for tag in known if tag in tags), None) for key, known in names.items()}]

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from lib.crawl.hosts import split_host
 from lib.crawl.spec import CrawlSpec
 
 _OFF = ("COOKIES", "REFERER", "METAREFRESH", "HTTPPROXY", "TELNETCONSOLE", "REMOTE_CONTROL", "MEMUSAGE")
@@ -51,9 +52,13 @@ def _politeness(spec: CrawlSpec, delay: float) -> dict[str, Any]:
         "DOWNLOAD_DELAY": delay,
         # more may wait for a second try than may be under way
         "CONCURRENT_REQUESTS": 4 * spec.concurrent_requests * len(spec.hosts),
-        "CONCURRENT_REQUESTS_PER_DOMAIN": spec.concurrent_requests,
+        "DOWNLOAD_SLOTS": {split_host(name)[0]: {"concurrency": spec.concurrent_requests} for name in spec.hosts},
+        # how many connections stay open: more, for one that is free again is known as such only a moment later
+        "CONCURRENT_REQUESTS_PER_DOMAIN": 2 * spec.concurrent_requests,
+        "CONCURRENT_ITEMS": 1,  # Scrapy makes so many tasks for each response
         "DOWNLOAD_TIMEOUT": spec.timeout_seconds,
         "DOWNLOAD_MAXSIZE": spec.max_page_bytes,
+        "RETRY_GIVE_UP_LOG_LEVEL": "DEBUG",  # it is told as a reject
         "RETRY_TIMES": spec.retries,
         "REDIRECT_MAX_TIMES": spec.max_redirects,
     }

@@ -1,6 +1,7 @@
 """The spider: from start addresses over sitemaps and listings to product pages and their photos."""
 
 import re
+import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict
@@ -8,8 +9,10 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import scrapy
+from lxml.etree import LxmlError
 from scrapy import Request
 from scrapy.crawler import Crawler
+from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.utils.gz import gunzip, gzip_magic_number
 from scrapy.utils.sitemap import Sitemap
@@ -19,7 +22,7 @@ from lib.crawl.frames import FrameWriter
 from lib.crawl.guard import CLOSED
 from lib.crawl.hosts import Hosts
 from lib.crawl.losses import NOT_A_PRODUCT, TOO_LARGE, TOO_MANY_PIXELS, explain, path_of, pixels
-from lib.crawl.page import Page, parse_page
+from lib.crawl.page import Page, parse_page, resolve
 from lib.crawl.schema_org import Item, read_products
 from lib.crawl.spec import CrawlSpec
 from lib.records import INVALID, PHOTO
@@ -49,8 +52,8 @@ class CatalogueSpider(scrapy.Spider):
         self._hosts = Hosts(spec.hosts)
         self._products = re.compile(spec.products) if spec.products else None
         self._follow = re.compile(spec.follow) if isinstance(spec.follow, str) else None
+        self.finished = False
         self._read: set[bytes] = set()
-        self._asked = 0
         self.counts: Counter[str] = Counter()
 
     @classmethod
@@ -63,12 +66,15 @@ class CatalogueSpider(scrapy.Spider):
     async def start(self) -> AsyncIterator[Request]:
         """Ask for the start addresses."""
         for address in self.spec.start:
-            for request in self._page(address, self.at_start, _NEXT, size=_SITEMAP_BYTES, start=True):
-                yield request
+            yield self._page(address, self.at_start, _NEXT, size=_SITEMAP_BYTES, start=True)
 
     def closed(self, reason: str) -> None:
-        """Tell that all is told."""
-        if reason == "finished":
+        """Note that the crawl is through."""
+        self.finished = reason == "finished"
+
+    def tell_end(self) -> None:
+        """Tell that all is told, and how much there was."""
+        if self.finished:
             self._tell("done", dict(self.counts))
 
     def failed(self, failure: Failure) -> None:
@@ -83,27 +89,31 @@ class CatalogueSpider(scrapy.Spider):
 
     def at_start(self, response: Response) -> Requests:
         """Read what a start address leads to: a sitemap, or a page."""
-        body = response.body
-        if gzip_magic_number(response):
-            body = gunzip(body, max_size=_SITEMAP_BYTES)
-        if re.search(rb"<(urlset|sitemapindex)\b", body[:1000]):
-            yield from self._from_sitemap(response, body)
-        else:
+        try:
+            body = gunzip(response.body, max_size=_SITEMAP_BYTES) if gzip_magic_number(response) else response.body
+            is_sitemap = re.search(rb"<(\w+:)?(urlset|sitemapindex)\b", body[:1000])
+            sitemap = Sitemap(body) if is_sitemap else None
+            entries = [entry["loc"] for entry in sitemap or () if entry.get("loc")]
+        except (OSError, EOFError, zlib.error, IgnoreRequest, LxmlError) as error:
+            self._reject(None, INVALID, f"{path_of(response.url)}: it cannot be read as a sitemap: {error}")
+            return
+        if sitemap is None:
             yield from self.at_page(response)
+        else:
+            yield from self._named(entries, sitemap.type == "sitemapindex", response.url)
 
-    def _from_sitemap(self, response: Response, body: bytes) -> Requests:
-        sitemap = Sitemap(body)
-        entries = [response.urljoin(entry["loc"]) for entry in sitemap if entry.get("loc")]
+    def _named(self, addresses: list[str], sitemaps: bool, within: str) -> Requests:
+        """Ask for what a sitemap names: pages, or other sitemaps."""
         self.counts["sitemaps"] += 1
-        is_index = sitemap.type == "sitemapindex"
-        self.counts["known sitemaps" if is_index else "named pages"] += len(entries)
-        for address in entries:
+        self.counts["known sitemaps" if sitemaps else "named pages"] += len(addresses)
+        for named in addresses:
+            address = resolve(within, named)
             if refusal := self._hosts.refusal(address):
                 self._reject(None, refusal, path_of(address, host=True))
-            elif is_index:
-                yield from self._page(address, self.at_start, _LAST, size=_SITEMAP_BYTES)
+            elif sitemaps:
+                yield self._page(address, self.at_start, _LAST, size=_SITEMAP_BYTES)
             elif self._wanted(address):
-                yield from self._page(address, self.at_page, _NEXT, named=True)
+                yield self._page(address, self.at_page, _NEXT, named=True)
 
     def at_page(self, response: Response) -> Requests:
         """Read a page: products, or links."""
@@ -114,6 +124,8 @@ class CatalogueSpider(scrapy.Spider):
             return
         self._read.add(key)
         self.counts["pages"] += 1
+        if self.counts["pages"] == self.spec.max_pages + 1:
+            self.fail(f"There are more than {self.spec.max_pages:,} pages. Follow fewer links, or raise max_pages.")
         page, items = self._understand(response)
         if items:
             for item in items:
@@ -145,7 +157,7 @@ class CatalogueSpider(scrapy.Spider):
             if self._hosts.refusal(address):
                 self.counts["links elsewhere"] += 1
             elif self._wanted(address):
-                yield from self._page(address, self.at_page, _NEXT)
+                yield self._page(address, self.at_page, _NEXT)
 
     def _wanted(self, address: str) -> bool:
         if self._is_surely_product(address):
@@ -157,16 +169,10 @@ class CatalogueSpider(scrapy.Spider):
     def _is_surely_product(self, address: str) -> bool:
         return bool(self._products and self._products.search(urlsplit(address).path))
 
-    def _page(self, address: str, callback: Callable[..., Any], priority: int, size: int = 0, **meta: Any) -> Requests:
-        """Ask for a page, unless there are too many."""
-        self._asked += 1
-        if self._asked > self.spec.max_pages:
-            if self._asked == self.spec.max_pages + 1:
-                self.fail(f"There are more than {self.spec.max_pages:,} pages. Follow fewer, or raise max_pages.")
-            return
+    def _page(self, address: str, callback: Callable[..., Any], priority: int, size: int = 0, **meta: Any) -> Request:
         if size:
             meta["download_maxsize"] = max(size, self.spec.max_page_bytes)
-        yield Request(address, callback, errback=self.lost_page, priority=priority, meta=meta)
+        return Request(address, callback, errback=self.lost_page, priority=priority, meta=meta)
 
     def lost_page(self, failure: Failure) -> None:
         """Tell that a page could not be fetched."""
