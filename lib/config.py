@@ -17,7 +17,7 @@ LEVELS = ("level_1", "level_2", "level_3")
 Input = Literal["brand", "text", "image"]
 Text = Literal["plain", "masked"]
 Split = Literal["random", "grouped"]
-Kind = Literal["snapshot", "table", "crawl", "shop"]
+Kind = Literal["table", "crawl", "shop"]
 Section = dict[str, Any]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Size = Annotated[int, Field(gt=0)]
@@ -185,7 +185,6 @@ class Catalogue(Strict):
     description: str
     kind: Kind
     publish_examples: bool
-    snapshot: Section | None = None
     table: Section | None = None
     crawl: Section | None = None
     shop: Section | None = None

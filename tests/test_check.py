@@ -45,15 +45,15 @@ def test_mistyped_key_of_a_catalogue_is_named_with_the_right_one(fashion):
 
 def test_mistyped_key_of_a_source_is_named_with_its_section(fashion):
     content = yaml.safe_load((fashion / "catalogues/fashion.yaml").read_text("utf-8"))
-    content["snapshot"]["columns"]["titel"] = "name"
-    edit(fashion / "catalogues/fashion.yaml", snapshot=content["snapshot"])
-    with pytest.raises(StudyError, match=r"snapshot.columns.titel: unknown key 'titel'.* Did you mean 'title'?"):
+    content["table"]["columns"]["titel"] = "name"
+    edit(fashion / "catalogues/fashion.yaml", table=content["table"])
+    with pytest.raises(StudyError, match=r"table.columns.titel: unknown key 'titel'.* Did you mean 'title'?"):
         check()
 
 
 def test_kind_without_its_section_is_named(fashion):
-    edit(fashion / "catalogues/fashion.yaml", kind="table")
-    with pytest.raises(StudyError, match="a catalogue of kind 'table' needs a section 'table:'"):
+    edit(fashion / "catalogues/fashion.yaml", kind="crawl")
+    with pytest.raises(StudyError, match="a catalogue of kind 'crawl' needs a section 'crawl:'"):
         check()
 
 

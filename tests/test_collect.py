@@ -42,7 +42,7 @@ COLUMNS = {
 
 
 class Source:
-    """A snapshot in a study of its own, called `mine`."""
+    """A table of JSON lines and an archive of photos in a study of its own, called `mine`."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.folder, self.raw = root, root / "data/mine", root / "build/mine/raw"
@@ -50,8 +50,8 @@ class Source:
         self.lines = [json.dumps(product(number)).encode() for number in range(40)]
         self.photos = {f"p/{number}.png": f"photo {number}".encode() for number in range(40) if number != 7}
         self.section = {
-            "products": "products.jsonl",
-            "images": "images.zip",
+            "file": "products.jsonl",
+            "images": {"zip": "images.zip"},
             "image_name": "p/{id}.png",
             "columns": dict(COLUMNS),
             "level_1_instead": {"column": "department", "values": ["Home"]},
@@ -67,7 +67,7 @@ class Source:
     def again(self) -> Summary:
         """Collect without writing the source's files first."""
         catalogue = yaml.safe_load((self.root / "catalogues/fashion.yaml").read_text("utf-8"))
-        catalogue["snapshot"] = self.section
+        catalogue["table"] = self.section
         (self.root / "catalogues/mine.yaml").write_text(yaml.safe_dump(catalogue), "utf-8")
         params = yaml.safe_load((self.root / "params.yaml").read_text("utf-8"))
         params["study"] = {"mine": {"source": "data/mine"}}
@@ -191,7 +191,7 @@ def test_bad_records_are_counted_with_their_reason(source):
 def test_text_that_no_file_can_hold_is_rejected(source):
     source.lines[0] = b'{"code": 0, "name": "\\ud800"}'
     assert source.collect().rejects == {"invalid record": 1}
-    assert source.rejects()["detail"][0].startswith("'title' is not valid Unicode")
+    assert source.rejects()["detail"][0].startswith("line 1: 'name' is not valid Unicode")
 
 
 def test_too_many_rejects_fail_the_stage_and_write_nothing(source):
@@ -214,14 +214,16 @@ def test_a_failed_run_leaves_the_last_good_one(source):
 # What a user can get wrong
 
 
-def test_a_field_that_no_product_has(source):
-    source.section["columns"]["description"] = "texts.lang.value"
+def test_fields_that_no_product_has_are_named_all_at_once(source):
+    source.section["columns"] |= {"description": "texts.lang.value", "brand": "makr"}
     with pytest.raises(StudyError) as error:
         source.collect()
-    assert str(error.value) == (
-        f"catalogues/mine.yaml names the field 'texts.lang.value', which no product in {source.folder}/products.jsonl "
-        "has. Did you mean 'texts.long.value'?"
-    )
+    assert str(error.value).splitlines() == [
+        f"catalogues/mine.yaml names columns that {source.folder}/products.jsonl does not have:",
+        "  table.columns.brand: 'makr'. Did you mean 'maker'?",
+        "  table.columns.description: 'texts.lang.value'. Did you mean 'texts.long.value'?",
+        "Its columns are ['code', 'maker', 'name', 'texts.long.value', 'sex', 'kind.type', 'article', 'department'].",
+    ]
 
 
 def test_an_empty_source(source):

@@ -1,6 +1,7 @@
 """The `collect` stage: from a source of any kind to `raw/`, whole or not at all.
 
-snapshot, shop | writer | collect
+categories, source_files | rows | mapping | photo_files, photo_addresses | photo_sources | table, crawl | shop
+| writer | collect
 """
 
 from collections.abc import Callable, Iterator
@@ -11,8 +12,9 @@ import pandas as pd
 
 from lib import config
 from lib.artifacts import whole
+from lib.collect.crawl import CrawlSource, read_crawl
 from lib.collect.shop import ShopSource, read_shop
-from lib.collect.snapshot import SnapshotSource, read_snapshot
+from lib.collect.table import TableSource, read_products
 from lib.collect.writer import write_raw
 from lib.config import Strict
 from lib.errors import StudyError
@@ -28,7 +30,8 @@ class Kind:
 
 
 KINDS = {
-    "snapshot": Kind(SnapshotSource, read_snapshot),
+    "table": Kind(TableSource, read_products),
+    "crawl": Kind(CrawlSource, read_crawl),
     "shop": Kind(ShopSource, read_shop),
 }
 

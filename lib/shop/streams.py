@@ -10,7 +10,7 @@ import numpy as np
 T = TypeVar("T")
 
 # What a stream is for; with a number, its key.
-WORLD, FAMILY, TEXT, RELISTED_TEXT, PHOTO, DAMAGE, RECORD, UNSOLD = range(8)
+WORLD, FAMILY, TEXT, RELISTED_TEXT, PHOTO, DAMAGE, RECORD, UNSOLD, PAGE, WEB = range(10)
 
 
 def stream(seed: int, purpose: int, index: int = 0) -> np.random.Generator:

@@ -1,0 +1,254 @@
+"""Readers of a table's file (CSV, TSV, JSON lines, Parquet), a row at a time, whatever its size."""
+
+import codecs
+import csv
+import gzip
+import io
+import itertools
+import json
+import re
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, AnyStr, Literal, NamedTuple, Never
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from lib.collect.source_files import present
+from lib.errors import StudyError
+from lib.records import INVALID, PROGRESS_SECONDS, Reject
+
+Format = Literal["csv", "tsv", "jsonl", "parquet"]
+
+_SUFFIXES: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_GZIP = b"\x1f\x8b"
+_MAX_LINE = 16 * 2**20  # characters or bytes; a longer line is no product
+_BATCH = 1024  # rows of Parquet that are held at once
+_UNDECODED = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of bytes that are no text
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file holds its rows. The encoding and the delimiter are those of CSV and TSV; None stands for the usual."""
+
+    format: Format
+    encoding: str | None = None
+    delimiter: str | None = None
+
+
+class Row(NamedTuple):
+    """One row, and its place in the file for messages."""
+
+    where: str
+    values: dict[str, Any]
+
+
+class Table(NamedTuple):
+    """The rows of a file; `fields` are its columns, or None where only the rows tell what they have."""
+
+    fields: list[str] | None
+    rows: Iterator[Row | Reject]
+
+
+def guess_format(file: str) -> Format | None:
+    """Tell a file's format from the end of its name.
+
+    >>> guess_format("products.CSV.gz"), guess_format("products.xlsx")
+    ('csv', None)
+    """
+    return _SUFFIXES.get(Path(file.lower().removesuffix(".gz")).suffix)
+
+
+def read_rows(path: Path, layout: Layout, wanted: set[str]) -> Table:
+    """Open a table's file. What is in it and is no row comes as a reject.
+
+    Parameters
+    ----------
+    path
+        The file; text may be compressed by gzip.
+    layout
+        Its format, and how CSV is written.
+    wanted
+        The columns that are needed; others of a Parquet file are not read.
+
+    Raises
+    ------
+    StudyError
+        If the file is missing, empty, damaged, or not of this format or encoding; some of it only as rows are read.
+    """
+    if present(path).is_dir():
+        raise StudyError(f"{path} is a folder; a file was expected.")
+    if not path.stat().st_size:
+        raise StudyError(f"{path} is empty.")
+    if layout.format == "parquet":
+        return _read_parquet(path, wanted)
+    if layout.format == "jsonl":
+        return Table(None, _json_rows(path))
+    return _read_csv(path, layout, wanted)
+
+
+def _lines(path: Path, read: Callable[[IO[bytes]], IO[AnyStr]]) -> Iterator[AnyStr]:
+    """Yield the lines of a file that may be compressed."""
+    with path.open("rb") as file, _bar(path) as bar:
+        unpacked = gzip.GzipFile(fileobj=file) if file.peek(2).startswith(_GZIP) else file
+        try:
+            lines = read(io.BufferedReader(unpacked))
+            for number in itertools.count(1):
+                if not (line := lines.readline(_MAX_LINE)):
+                    break
+                if len(line) == _MAX_LINE:
+                    raise StudyError(f"{path}: line {number} is longer than {_MAX_LINE:,} characters.")
+                bar.update(file.tell() - bar.n)
+                yield line
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise StudyError(f"{path} is truncated or damaged: {error}.") from error
+
+
+def _bar(path: Path) -> "tqdm[Never]":
+    size = path.stat().st_size
+    return tqdm(total=size, desc=path.name, unit="B", unit_scale=True, mininterval=PROGRESS_SECONDS)
+
+
+# JSON lines
+
+
+def _json_rows(path: Path) -> Iterator[Row | Reject]:
+    for number, line in enumerate(_lines(path, lambda file: file), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError(f"expected an object, got {type(row).__name__}")
+        except (ValueError, RecursionError) as error:
+            yield Reject(None, INVALID, f"line {number}: {error}")
+            continue
+        yield Row(f"line {number}", row)
+
+
+# CSV and TSV
+
+
+def _read_csv(path: Path, layout: Layout, wanted: set[str]) -> Table:
+    """Read the line of names; the rows follow from the same reader."""
+    delimiter = layout.delimiter or ("\t" if layout.format == "tsv" else ",")
+    csv.field_size_limit(_MAX_LINE)
+    reader = csv.reader(_decoded(path, layout.encoding), delimiter=delimiter, strict=True)
+    try:
+        names = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise StudyError(f"{path}: line 1, which should name the columns, cannot be read: {error}.") from error
+    if not any(names):
+        raise StudyError(f"{path}: line 1 should name the columns, and is blank.")
+    _refuse_repeats(path, names, wanted)
+    return Table(names, _csv_rows(reader, names))
+
+
+def _csv_rows(reader: Any, names: list[str]) -> Iterator[Row | Reject]:
+    """Yield rows in which an empty cell is None: CSV has no other way to say that there is nothing."""
+    while True:
+        first = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            yield from _lost(first, reader.line_num, str(error))
+            continue
+        if cells is None:
+            return
+        if cells and len(cells) != len(names):
+            yield from _lost(first, reader.line_num, f"expected {len(names)} fields, got {len(cells)}")
+        elif cells:
+            yield Row(f"line {first}", {name: cell or None for name, cell in zip(names, cells, strict=True)})
+
+
+def _lost(first: int, last: int, problem: str) -> Iterator[Reject]:
+    """Reject each line of a bad row: a quote that is not closed swallows rows, which should all count."""
+    if last > first:
+        problem = f"{problem} in the row of lines {first} to {last}; is a quote not closed?"
+    for number in range(first, last + 1):
+        yield Reject(None, INVALID, f"line {number}: {problem}")
+
+
+def _decoded(path: Path, encoding: str | None) -> Iterator[str]:
+    """Yield lines of text. A table of another encoding than was said is all wrong, even where it looks right."""
+    used, number = [""], 0
+
+    def read(file: IO[bytes]) -> IO[str]:
+        used[0] = _encoding(file.peek(2)[:2], encoding)  # type: ignore[attr-defined]
+        return io.TextIOWrapper(file, used[0], errors="surrogateescape", newline="")
+
+    try:
+        for number, line in enumerate(_lines(path, read), 1):
+            if bad := _UNDECODED.search(line):
+                place = len(line[: bad.start()].encode(used[0].removesuffix("-sig"), "surrogateescape")) + 1
+                raise _wrong_encoding(path, used[0], f"byte {place} of line {number} is 0x{ord(bad[0]) & 0xFF:02x}")
+            yield line
+    except UnicodeError as error:
+        problem = f"after line {number}, {getattr(error, 'reason', error)}"
+        raise _wrong_encoding(path, used[0], problem) from error
+
+
+def _encoding(start: bytes, encoding: str | None) -> str:
+    if encoding is None and start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    name = codecs.lookup(encoding or "utf-8").name
+    return "utf-8-sig" if name == "utf-8" else name  # as a spreadsheet writes it, with a mark at the beginning
+
+
+def _wrong_encoding(path: Path, encoding: str, problem: str) -> StudyError:
+    name = encoding.removesuffix("-sig")
+    return StudyError(f"{path} is not {name}: {problem}. Name its encoding in the catalogue's file, such as cp1252.")
+
+
+# Parquet
+
+
+def _read_parquet(path: Path, wanted: set[str]) -> Table:
+    try:
+        file = pq.ParquetFile(path)
+        names, leaves = file.schema_arrow.names, list(_leaves(file.schema_arrow))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} is damaged, or not a Parquet file: {error}") from error
+    needed = {name if name in names else name.partition(".")[0] for name in wanted}
+    _refuse_repeats(path, names, needed)
+    return Table(leaves, _parquet_rows(path, file, sorted(needed & set(names))))
+
+
+def _parquet_rows(path: Path, file: pq.ParquetFile, columns: list[str]) -> Iterator[Row]:
+    count = file.metadata.num_rows
+    number = 0
+    with file, tqdm(total=count, desc=path.name, unit=" rows", mininterval=PROGRESS_SECONDS) as bar:
+        try:
+            for batch in file.iter_batches(_BATCH, columns=columns):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(f"row {number}", values)
+                bar.update(len(batch))
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise StudyError(f"{path} is damaged after its row {number:,}: {error}") from error
+
+
+def _leaves(fields: Any, prefix: str = "") -> Iterator[str]:
+    for field in fields:
+        if pa.types.is_struct(field.type):
+            yield from _leaves(field.type, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name
+
+
+def _refuse_repeats(path: Path, names: list[str], wanted: set[str]) -> None:
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1 and name in wanted)
+    if repeated:
+        raise StudyError(f"{path} has more than one column of the name {', '.join(map(repr, repeated))}.")

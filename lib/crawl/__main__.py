@@ -1,0 +1,51 @@
+"""Crawls, and tells in frames on the standard output; `lib.crawl.process` runs it.
+
+    python -m lib.crawl SPEC.json [--photos]
+
+With `--photos` the start addresses are those of photos. What is fetched is kept beside the file. It ends when its
+standard input does: with the process that started it.
+"""
+
+import os
+import sys
+from pathlib import Path
+from threading import Thread
+
+from scrapy.crawler import AsyncCrawlerProcess
+
+from lib.crawl.cache import open_cache
+from lib.crawl.frames import FrameWriter
+from lib.crawl.photo_spider import PhotoSpider
+from lib.crawl.settings import make_settings
+from lib.crawl.spec import CrawlSpec
+from lib.crawl.spider import CatalogueSpider
+from lib.errors import StudyError
+
+
+def main(path: Path, spider: type[CatalogueSpider] = CatalogueSpider) -> None:
+    """Crawl what the file at `path` says."""
+    out = FrameWriter(os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)  # whatever else prints must not get among the frames
+    Thread(target=_end_with_input, daemon=True).start()
+    spec = CrawlSpec.model_validate_json(path.read_bytes())
+    try:
+        open_cache(path.parent, spec.cache_hours * 3600).close()
+    except StudyError as error:
+        out.write({"error": str(error)})
+        return
+    process = AsyncCrawlerProcess(make_settings(spec, path.parent))
+    crawler = process.create_crawler(spider)
+    process.crawl(crawler, spec=spec, out=out)
+    process.start()
+    if isinstance(crawler.spider, CatalogueSpider):
+        crawler.spider.tell_end()
+
+
+def _end_with_input() -> None:
+    while os.read(0, 1024):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), PhotoSpider if sys.argv[2:] == ["--photos"] else CatalogueSpider)
