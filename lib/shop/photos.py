@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from lib.shop.shapes import Outline, Points, silhouettes
+from lib.shop.shapes import Outline, silhouettes
 
 SIDE = 80
 """Width and height of a photo in pixels."""
@@ -65,8 +65,8 @@ def draw(look: Look, rng: np.random.Generator, jitter: float = 0.07) -> bytes:
     values = np.clip(np.array(look.shape) + rng.normal(0, jitter, silhouette.free), 0, 1)
     outlines = _posed(silhouette.outlines(values), rng)
     canvas = _background(rng)
-    shade, depth = rng.uniform(2, 7), np.float32(rng.uniform(0, 0.4))
-    _blend(canvas, np.full((3, 1, 1), 90, np.float32), _mask(outlines, ("fill", "cut"), shade), depth)
+    shadow = _mask(outlines, ("fill", "cut"), shift=rng.uniform(2, 7)) * np.float32(rng.uniform(0, 0.4))
+    _blend(canvas, np.full((3, 1, 1), 90, np.float32), shadow)
     fabric = _fabric(look, rng)
     _blend(canvas, fabric, _mask(outlines, ("fill", "cut")))
     darker = rng.uniform(0.45, 0.8)
@@ -112,9 +112,9 @@ def _mask(outlines: list[Outline], roles: tuple[str, ...], shift: float = 0) -> 
     return np.asarray(image.reduce(_SCALE), np.float32) / 255
 
 
-def _blend(canvas: Raster, above: Raster, mask: Raster, strength: np.float32 = np.float32(1)) -> None:
+def _blend(canvas: Raster, above: Raster, mask: Raster) -> None:
     """Put a raster over a canvas where a mask is."""
-    canvas += (above - canvas) * (mask * strength)
+    canvas += (above - canvas) * mask
 
 
 def _background(rng: np.random.Generator) -> Raster:

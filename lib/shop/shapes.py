@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 Points = NDArray[np.float64]
 Role = Literal["fill", "cut", "mark"]
 
+KINDS = {"half", "poly", "oval", "limb"}
+"""How an outline is given; see `silhouettes.yaml`."""
+
 _CIRCLE: Points = np.array([[math.cos(a), math.sin(a)] for a in np.arange(24) * math.tau / 24]).round(6)
 
 
@@ -25,9 +28,9 @@ class Outline(NamedTuple):
 
 @dataclass(frozen=True)
 class Shape:
-    """One outline of a silhouette; `numbers` says where its own begin and end among the silhouette's."""
+    """One outline of a silhouette, of one of the `KINDS`; `numbers` says which of the silhouette's are its own."""
 
-    kind: Literal["half", "poly", "oval", "limb"]
+    kind: str
     numbers: slice
     role: Role
     mirror: bool
@@ -74,7 +77,7 @@ def _silhouette(name: str, entries: list[dict[str, Any]]) -> Silhouette:
     shapes: list[Shape] = []
     ranges: list[tuple[float, float]] = []
     for entry in entries:
-        [kind] = entry.keys() & {"half", "poly", "oval", "limb"}
+        [kind] = entry.keys() & KINDS
         start = len(ranges)
         ranges += _ranges(entry[kind])
         shapes.append(Shape(kind, slice(start, len(ranges)), entry.get("as", "fill"), entry.get("mirror", False)))
