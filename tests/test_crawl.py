@@ -163,7 +163,7 @@ def add_pages(site: Site, away: str) -> None:
     site.add("/endless", b" " * 1000, chunks=1000)
     site.add("/bomb", gzip.compress(bytes(1_000_000)), headers={"Content-Encoding": "gzip"})
     site.add("/cut", b"<html>" * 10, cut=7)
-    site.add("/silent", seconds=4)
+    site.add("/silent", seconds=30)
     site.add("/broken-json", '<script type="application/ld+json">{"@type": "Product", "sku": "broken off</script>')
 
 
@@ -214,7 +214,7 @@ def everything(tmp_path_factory):
             if name != "elsewhere"
         ]
         site.sitemap("/sitemap.xml", [f"{site.address}/{name}" for name in names] + [f"{other.address}/elsewhere"])
-        spec = make_spec(site, timeout_seconds=1.5)
+        spec = make_spec(site, timeout_seconds=2.5)
         yield site, other, Crawled(spec, tmp_path_factory.mktemp("crawl"))
 
 
@@ -357,6 +357,29 @@ def test_the_crawler_ends_with_who_started_it(shop, tmp_path):
     (crawler,) = (child for child in psutil.Process().children() if "lib.crawl" in child.cmdline())
     found.close()
     assert not crawler.is_running()
+
+
+STARTER = """
+import sys
+from pathlib import Path
+from lib.crawl.process import crawl
+from lib.crawl.spec import CrawlSpec
+
+for _ in crawl(CrawlSpec.model_validate_json(sys.argv[1]), Path(sys.argv[2])):
+    print("one", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_crawler_ends_even_if_who_started_it_is_killed(shop, tmp_path):
+    command = [sys.executable, "-c", STARTER, make_spec(shop).model_dump_json(), str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=Path(__file__).parents[1], **pipes) as starter:
+        assert starter.stdout.readline() == b"one\n"
+        crawlers = psutil.Process(starter.pid).children()
+        starter.kill()
+    assert len(crawlers) == 1
+    assert psutil.wait_procs(crawlers, timeout=30)[1] == []
 
 
 def test_a_damaged_cache_is_made_anew(shop, tmp_path):

@@ -186,3 +186,15 @@ def test_data_that_are_nested_without_end_are_an_error_of_the_page(nested):
     body = f'<script type="application/ld+json">{nested}</script>'.encode()
     with pytest.raises((ValueError, RecursionError)):
         read_products(parse_page(SITE, body))
+
+
+def test_addresses_that_make_no_sense_do_not_cost_a_product():
+    data = '{"@type": "Product", "name": "Odd", "url": "http://[", "image": "http://[x"}'
+    (item,) = read_products(parse_page(SITE, f'<script type="application/ld+json">{data}</script>'.encode()))
+    assert (item.product_id, item.photo) == ("http://[", "http://[x")
+
+
+@pytest.mark.parametrize("charset", ["idna", "punycode", "base64", "undefined", "utf-7", "x" * 1000])
+def test_a_declared_encoding_that_is_none_does_not_cost_a_page(charset):
+    page = parse_page(SITE, (PAGES / "plain.html").read_bytes(), f"text/html; charset={charset}")
+    assert [item.product_id for item in read_products(page)] == ["B-1"]

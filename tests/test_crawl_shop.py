@@ -10,7 +10,8 @@ import psutil
 import pytest
 import yaml
 
-from lib.collect import collect
+from lib import config
+from lib.collect import KINDS, collect
 from lib.collect import shop as reader
 from lib.collect.crawl import read_site
 from lib.collect.shop import ShopSource, read_shop
@@ -19,6 +20,7 @@ from lib.records import PHOTO, Record, Reject
 from lib.shop import generate
 from lib.shop.server import running
 from lib.shop.web_faults import AT_MOST, LOST_PAGES, LOST_PHOTOS, RATES, web_truth
+from tests.conftest import PROJECT
 from tests.site import Site
 
 PRODUCTS, SEED = 400, 7
@@ -137,3 +139,9 @@ def test_a_killed_crawl_of_the_shop_goes_on_at_the_same_port(demo):
     first = next(found)
     assert [kept] == list((demo / "build/demo/work/crawl").iterdir())
     assert Counter(one for one in [first, *found] if isinstance(one, Record)) == reachable(300, RATES)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in (PROJECT / "catalogues").glob("*.yaml")])
+def test_the_sources_of_the_projects_catalogues_are_valid(study, name):
+    kind = config.load_catalogue(name).kind
+    assert config.load_section(name, KINDS[kind].section)

@@ -96,6 +96,6 @@ def decode(body: bytes, content_type: str | None = None) -> str:
         try:
             if encoding:
                 return body.decode(encoding)
-        except (UnicodeDecodeError, LookupError):
+        except (UnicodeError, LookupError):
             continue
     return body.decode("cp1252", "replace")

@@ -86,7 +86,8 @@ def _running(spec: CrawlSpec, folder: Path, *options: str) -> Iterator[IO[bytes]
     folder = folder.resolve()
     with whole(folder / "spec.json") as partial:
         partial.write_text(spec.model_dump_json(indent=1) + "\n", "utf-8")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [sys.executable, "-m", "lib.crawl", str(folder / "spec.json"), *options]
     with (
         (folder / "crawl.log").open("wb") as log,

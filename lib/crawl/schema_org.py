@@ -53,7 +53,7 @@ def read_products(page: Page) -> list[Item]:
     Raises
     ------
     ValueError
-        If it describes none, but has JSON-LD that cannot be read.
+        If it describes none, but has JSON-LD that cannot be read, or if it has microdata that cannot be.
     """
     blocks = list(json_ld(page))
     nodes = list(_nodes(blocks))
@@ -139,7 +139,7 @@ def _name(node: Node) -> str:
 
 def _is_at(node: Node, page: Page) -> bool:
     address = _text(node.get("url"))
-    return address is None or urlsplit(page.absolute(address))[2:4] == urlsplit(page.address)[2:4]
+    return address is None or _path(address, page) == _path(page.address, page)
 
 
 def _item(node: Node, crumbs: tuple[str, ...] | None, page: Page) -> Item:
@@ -162,8 +162,7 @@ def _identify(node: Node, page: Page) -> str:
     for candidate in candidates:
         if (text := _text(candidate)) and text.strip():
             return text.strip()
-    _, _, path, query, _ = urlsplit(page.absolute(_text(node.get("url")) or page.address))
-    return f"{path}?{query}" if query else path
+    return _path(_text(node.get("url")) or page.address, page)
 
 
 def _crumbs(nodes: Iterable[Node], page: Page) -> tuple[str, ...] | None:
@@ -180,7 +179,7 @@ def _crumbs(nodes: Iterable[Node], page: Page) -> tuple[str, ...] | None:
 def _is_home(entry: Node, page: Page) -> bool:
     item = _first(entry.get("item"))
     address = (item.get("@id") or item.get("url") or item.get("item")) if isinstance(item, dict) else item
-    return isinstance(address, str) and urlsplit(page.absolute(address))[2:4] in (("", ""), ("/", ""))
+    return isinstance(address, str) and _path(address, page) == "/"
 
 
 def _position(entry: Node, at: int) -> float:
@@ -204,6 +203,15 @@ def _category(value: Any) -> tuple[str, ...] | str | None:
     if isinstance(value, list):
         return tuple(_texts(value)) or None
     return _text(value)
+
+
+def _path(address: str, page: Page) -> str:
+    """Return an address's path and query."""
+    try:
+        _, _, path, query, _ = urlsplit(page.absolute(address))
+    except ValueError:
+        return address
+    return f"{path or '/'}?{query}" if query else path or "/"
 
 
 def _list(value: Any) -> list[Any]:

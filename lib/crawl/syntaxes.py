@@ -43,12 +43,22 @@ def read_block(text: str) -> Any:
 
 
 def microdata(page: Page, condition: str) -> list[Any]:
-    """Read a page's microdata, if an element that begins an item meets this condition (XPath)."""
+    """Read a page's microdata, if an element that begins an item meets this condition (XPath).
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read.
+    """
     if not page.tree.xpath(f"boolean(//*[@itemscope and {condition}])"):
         return []
     from extruct import MicrodataExtractor  # type: ignore[import-untyped]  # it imports much, and most pages do without
 
-    return [_from_microdata(item) for item in MicrodataExtractor().extract_items(page.tree, page.base)]
+    try:
+        items = MicrodataExtractor().extract_items(page.tree, page.base)
+    except Exception as error:  # whatever a strange page makes of it must not end a crawl
+        raise ValueError(f"its microdata cannot be read: {error}") from error
+    return [_from_microdata(item) for item in items]
 
 
 def _from_microdata(value: Any) -> Any:

@@ -1,7 +1,5 @@
 """What is wrong with the shop's products, and how often: damage in known places and amounts."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from lib.shop.streams import pick
@@ -37,8 +35,9 @@ TYPING_ERRORS = 0.008
 
 NOT_A_PHOTO = b"<!DOCTYPE html><html><head><title>404</title></head><body>The page was not found.</body></html>\n"
 
-_MOJIBAKE = {"'": "\u00e2\u20ac\u2122", "é": "Ã©", "–": "\u00e2\u20ac\u201c", "©": "Â©"}
-_ENTITIES = {"&": "&amp;", "'": "&#39;", "é": "&eacute;", "–": "&ndash;", "©": "&copy;"}
+_MOJIBAKE = str.maketrans({"'": "\u00e2\u20ac\u2122", "é": "Ã©", "–": "\u00e2\u20ac\u201c", "©": "Â©"})
+_ENTITIES = str.maketrans({"&": "&amp;", "'": "&#39;", "é": "&eacute;", "–": "&ndash;", "©": "&copy;"})
+_ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;"})
 _STYLE = "<style>.details{margin:0}</style>"
 
 
@@ -88,8 +87,8 @@ def mark_up(rng: np.random.Generator, sentences: list[str]) -> str:
     if kind < 0.3:
         return " ".join(sentences)
     if kind < 0.36:
-        return _translate(" ".join(sentences), _MOJIBAKE)
-    escaped = [_translate(sentence, _ENTITIES) for sentence in sentences]
+        return " ".join(sentences).translate(_MOJIBAKE)
+    escaped = [sentence.translate(_ENTITIES) for sentence in sentences]
     first, rest = escaped[0], escaped[1:]
     if kind < 0.55:
         html = f"<p>{first}</p>\n<p>{' '.join(rest)}</p>"
@@ -99,11 +98,7 @@ def mark_up(rng: np.random.Generator, sentences: list[str]) -> str:
         html = f'<div class="details">{"<br />".join(escaped)}</div>'
     else:
         html = _STYLE + "&nbsp;".join(escaped) + "<!-- end -->"
-    return _translate(html, {"&": "&amp;", "<": "&lt;"}) if kind > 0.985 else html
-
-
-def _translate(text: str, table: Mapping[str, str]) -> str:
-    return text.translate({ord(letter): written for letter, written in table.items()})
+    return html.translate(_ESCAPED) if kind > 0.985 else html
 
 
 def blank(rng: np.random.Generator) -> str | None:

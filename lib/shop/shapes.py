@@ -1,7 +1,6 @@
 """Silhouettes: parametric outlines, read from `silhouettes.yaml` and turned into polygons."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,9 @@ from numpy.typing import NDArray
 Points = NDArray[np.float64]
 Role = Literal["fill", "cut", "mark"]
 
+KINDS = {"half", "poly", "oval", "limb"}
+"""How an outline is given; see `silhouettes.yaml`."""
+
 _CIRCLE: Points = np.array([[math.cos(a), math.sin(a)] for a in np.arange(24) * math.tau / 24]).round(6)
 
 
@@ -25,22 +27,39 @@ class Outline(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Shape:
+    """One outline of a silhouette, of one of the `KINDS`; `numbers` says which of the silhouette's are its own."""
+
+    kind: str
+    numbers: slice
+    role: Role
+    mirror: bool
+
+
+@dataclass(frozen=True)
 class Silhouette:
-    """A template of shapes; `free` is how many of its numbers are free."""
+    """A template of shapes; `free` is how many of its numbers are free.
+
+    A number is `lowest + span * value`: the span of one that is not free is 0, and which value it has does not matter.
+    """
 
     name: str
-    shapes: tuple[dict[str, Any], ...]
+    shapes: tuple[Shape, ...]
     free: int
+    lowest: Points
+    span: Points
+    value: NDArray[np.int64]
 
     def outlines(self, values: Points) -> list[Outline]:
         """Draw the silhouette for free numbers in [0, 1], shape (free,)."""
-        numbers = iter(values.tolist())
-        return [
-            Outline(points * side, shape.get("as", "fill"))
-            for shape in self.shapes
-            for points in [_polygon(_resolve(shape, numbers))]
-            for side in ([(1, 1), (-1, 1)] if shape.get("mirror") else [(1, 1)])
-        ]
+        numbers = self.lowest + values[self.value] * self.span
+        outlines = []
+        for shape in self.shapes:
+            points = _polygon(shape.kind, numbers[shape.numbers])
+            outlines.append(Outline(points, shape.role))
+            if shape.mirror:
+                outlines.append(Outline(points * (-1, 1), shape.role))
+        return outlines
 
 
 @cache
@@ -51,53 +70,41 @@ def silhouettes() -> dict[str, Silhouette]:
     True
     """
     content = yaml.safe_load(Path(__file__).with_name("silhouettes.yaml").read_text("utf-8"))
-    templates = {name: tuple(_template(shape) for shape in shapes) for name, shapes in content.items()}
-    return {name: Silhouette(name, shapes, _count(shapes)) for name, shapes in templates.items()}
+    return {name: _silhouette(name, shapes) for name, shapes in content.items()}
 
 
-def _template(node: Any) -> Any:
-    """Turn every `low~high` into a pair (low, high); all else stays."""
-    if isinstance(node, dict):
-        return {key: _template(value) for key, value in node.items()}
+def _silhouette(name: str, entries: list[dict[str, Any]]) -> Silhouette:
+    shapes: list[Shape] = []
+    ranges: list[tuple[float, float]] = []
+    for entry in entries:
+        [kind] = entry.keys() & KINDS
+        start = len(ranges)
+        ranges += _ranges(entry[kind])
+        shapes.append(Shape(kind, slice(start, len(ranges)), entry.get("as", "fill"), entry.get("mirror", False)))
+    lowest, highest = np.array(ranges).T
+    free = lowest != highest
+    value = np.maximum(np.cumsum(free) - 1, 0)
+    return Silhouette(name, tuple(shapes), int(free.sum()), lowest, highest - lowest, value)
+
+
+def _ranges(node: Any) -> list[tuple[float, float]]:
+    """List a shape's numbers in order, each as its lowest and highest value; of `low~high` they differ."""
     if isinstance(node, list):
-        return [_template(value) for value in node]
-    if isinstance(node, str) and "~" in node:
-        low, high = node.split("~")
-        return (float(low), float(high))
-    return node
+        return [pair for part in node for pair in _ranges(part)]
+    low, high = node.split("~") if isinstance(node, str) else (node, node)
+    return [(float(low), float(high))]
 
 
-def _count(node: Any) -> int:
-    if isinstance(node, dict):
-        node = list(node.values())
-    if isinstance(node, tuple) and all(isinstance(part, float) for part in node):
-        return 1
-    return sum(_count(part) for part in node) if isinstance(node, list | tuple) else 0
-
-
-def _resolve(node: Any, numbers: Iterator[float]) -> Any:
-    """Put free numbers into the places of a template, in order."""
-    if isinstance(node, dict):
-        return {key: _resolve(value, numbers) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_resolve(value, numbers) for value in node]
-    if isinstance(node, tuple):
-        return node[0] + next(numbers) * (node[1] - node[0])
-    return node
-
-
-def _polygon(shape: dict[str, Any]) -> Points:
-    if "half" in shape:
-        right = np.array(shape["half"], float)
-        return _rounded(np.concatenate([right, right[::-1] * (-1, 1)]))
-    if "poly" in shape:
-        return _rounded(np.array(shape["poly"], float))
-    if "oval" in shape:
-        centre, radii = shape["oval"]
-        oval: Points = _CIRCLE * np.array(radii, float) + np.array(centre, float)
+def _polygon(kind: str, numbers: Points) -> Points:
+    points = numbers.reshape(-1, 2)
+    if kind == "half":
+        return _rounded(np.concatenate([points, points[::-1] * (-1, 1)]))
+    if kind == "poly":
+        return _rounded(points)
+    if kind == "oval":
+        oval: Points = _CIRCLE * points[1] + points[0]
         return oval
-    start, end, first, last = shape["limb"]
-    return _stroke(np.array(start, float), np.array(end, float), first, last)
+    return _stroke(points[0], points[1], *points[2].tolist())
 
 
 def _stroke(start: Points, end: Points, first: float, last: float) -> Points:
@@ -108,5 +115,8 @@ def _stroke(start: Points, end: Points, first: float, last: float) -> Points:
 
 def _rounded(points: Points) -> Points:
     """Cut the corners once (Chaikin, 1974)."""
-    following = np.roll(points, -1, axis=0)
-    return np.stack([0.8 * points + 0.2 * following, 0.2 * points + 0.8 * following], axis=1).reshape(-1, 2)
+    following = np.concatenate((points[1:], points[:1]))
+    corners = np.empty((len(points), 2, 2))
+    corners[:, 0] = 0.8 * points + 0.2 * following
+    corners[:, 1] = 0.2 * points + 0.8 * following
+    return corners.reshape(-1, 2)

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from urllib.parse import parse_qs
 
 from lib.shop.addresses import HOME, ROBOTS, SITEMAP, category_path
@@ -27,6 +28,7 @@ from lib.shop.web_faults import PRIVATE_ADDRESSES, RATES, draw_faults
 ELSEWHERE = "http://elsewhere.example/"
 """A host that is not the shop's, and that pages, photos and redirects lead to."""
 
+_KEPT = 4096  # faults of products, for a photo is asked for soon after its page
 _STATIC = {"shop.css": "text/css; charset=utf-8", "logo.svg": "image/svg+xml"}
 
 
@@ -56,13 +58,15 @@ class Site:
     def __init__(
         self, products: int, seed: int, base: str, rates: Mapping[str, float] = RATES, elsewhere: str = ELSEWHERE
     ) -> None:
-        self.shelves, self._seed, self._rates = Shelves(products, seed), seed, rates
+        self.shelves = shelves = Shelves(products, seed)
+        self._products, self._seed = products, seed
+        self._faults = lru_cache(_KEPT)(lambda number: draw_faults(shelves.listings[number], products, seed, rates))
         self._frame = Frame(base, elsewhere, self.shelves.below[category_path(())])
         self.counts: Counter[str] = Counter()
         self._attempts: Counter[tuple[str, int]] = Counter()
         routes: tuple[tuple[str, str, Callable[..., Answer | None]], ...] = (
-            ("product", r"/products/(?:(moved|circle)/)?([a-z-]+)-(\d{6,9})\.html", self._product),
-            ("photo", r"/photos/(\d{6,9})\.jpg", self._photo),
+            ("product", r"(/products/(?:(moved|circle)/)?[a-z-]+-(\d{6,9})\.html)", self._product),
+            ("photo", r"(/photos/(\d{6,9})\.jpg)", self._photo),
             ("category", "(/c/.*)", self._category),
             ("home", HOME, self._home),
             ("robots", ROBOTS, self._robots),
@@ -85,15 +89,9 @@ class Site:
         self.counts["unknown"] += 1
         return not_found()
 
-    def _faults(self, number: int) -> tuple[str | None, str | None]:
-        listings = self.shelves.listings
-        return draw_faults(listings[number], len(listings), self._seed, self._rates)
-
-    def _product(self, within: str | None, model: str, digits: str) -> Answer | None:
+    def _product(self, path: str, within: str | None, digits: str) -> Answer | None:
         number = int(digits)
-        if number >= len(self.shelves.listings) or not self.shelves.product_path(number).startswith(
-            f"/products/{model}-"
-        ):
+        if number >= self._products or self.shelves.product_path(number, within) != path:
             return None
         fault, photo_fault = self._faults(number)
         if fault == "page_circle":
@@ -126,13 +124,13 @@ class Site:
             return self._frame.elsewhere.rstrip("/") + path
         return path if relative else self._frame.base + path
 
-    def _photo(self, digits: str) -> Answer | None:
+    def _photo(self, path: str, digits: str) -> Answer | None:
         number = int(digits)
-        if number >= len(self.shelves.listings) or self.shelves.photo_path(number) is None:
+        if number >= self._products or self.shelves.photo_path(number) != path:
             return None
         _, fault = self._faults(number)
         if fault == "photo_redirected":
-            return redirection(302, f"{self._frame.elsewhere.rstrip('/')}/photos/{digits}.jpg")
+            return redirection(302, self._frame.elsewhere.rstrip("/") + path)
         if self._fails_once_more(fault, number):
             return broken(number)
         return with_fault(Answer(self.shelves.record(number).photo or b"", "image/jpeg"), fault)
@@ -161,17 +159,17 @@ class Site:
         return Tile(f"{listing.family.model}, {listing.colour}", self.shelves.product_path(number), photo)
 
     def _home(self) -> Answer:
-        return Answer(home_page(self._frame, len(self.shelves.listings)).encode())
+        return Answer(home_page(self._frame, self._products).encode())
 
     def _robots(self) -> Answer:
         return Answer(robots_file(self._frame.base).encode(), TEXT)
 
     def _sitemap_index(self) -> Answer:
-        return Answer(sitemap_index(self._frame.base, len(self.shelves.listings)).encode(), XML)
+        return Answer(sitemap_index(self._frame.base, self._products).encode(), XML)
 
     def _sitemap(self, part: str) -> Answer | None:
-        first, products = (int(part) - 1) * PER_SITEMAP, len(self.shelves.listings)
-        numbers = range(max(first, 0), min(first + PER_SITEMAP, products))
+        first = (int(part) - 1) * PER_SITEMAP
+        numbers = range(max(first, 0), min(first + PER_SITEMAP, self._products))
         if not numbers or first < 0:
             return None
         return Answer(

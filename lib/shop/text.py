@@ -6,6 +6,7 @@ materials, and only the order of the words says which of them is outside. The de
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -173,13 +174,20 @@ def _fill(template: str, slots: dict[str, Callable[[], str]]) -> str:
     >>> _fill("{Term} and {term} in {colour}", {"term": lambda: "velogrip"})
     'Velogrip and velogrip in {colour}'
     """
-    first, *rest = template.split("{")
+    first, pieces = _parsed(template)
     filled = [first]
-    for piece in rest:
-        slot, after = piece.split("}", 1)
-        if slot.lower() not in slots:
-            filled.append(f"{{{piece}")
+    for slot, capital, after in pieces:
+        if slot not in slots:
+            filled.append(f"{{{slot}}}{after}")
         else:
-            word = slots[slot.lower()]()
-            filled.append((word[0].upper() + word[1:] if slot[0].isupper() else word) + after)
+            word = slots[slot]()
+            filled.append((word[0].upper() + word[1:] if capital else word) + after)
     return "".join(filled)
+
+
+@cache
+def _parsed(template: str) -> tuple[str, list[tuple[str, bool, str]]]:
+    """Take a template apart: its beginning, then each slot, whether it has a capital letter, and what follows."""
+    first, *rest = template.split("{")
+    pieces = [piece.split("}", 1) for piece in rest]
+    return first, [(slot.lower(), slot[0].isupper(), after) for slot, after in pieces]

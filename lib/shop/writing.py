@@ -67,29 +67,32 @@ class Writer:
             self._wording = self._write(listing, TEXT, family.number)
         wording = self._write(listing, RELISTED_TEXT, listing.index) if listing.kind == "relisted" else self._wording
         title, description = (text.replace(COLOUR, listing.colour).replace(SIZE, listing.size) for text in wording)
-        rng = stream(self.world.seed, RECORD, listing.index)
-        return Record(
-            listing.product_id,
-            dirt.blank(rng) if "no_brand" in damage else family.brand,
-            title,
-            dirt.blank(rng) if "no_description" in damage else description,
-            *_labels(rng, self.world, listing),
-            self._photo(rng, listing) if self.photos else None,
-        )
+        names, photo = self.world.names(family.path), self._photo(listing) if self.photos else None
+        record = Record(listing.product_id, family.brand, title, description, *names, photo)
+        return self._damaged(record, listing) if damage else record
+
+    def _damaged(self, record: Record, listing: Listing) -> Record:
+        """Return what the listing's damage leaves of a record."""
+        rng, damage = stream(self.world.seed, RECORD, listing.index), listing.damage
+        brand = dirt.blank(rng) if "no_brand" in damage else record.brand
+        description = dirt.blank(rng) if "no_description" in damage else record.description
+        labels = _labels(rng, self.world, listing)
+        photo = record.photo and dirt.damaged_photo(record.photo, damage, self._placeholder, rng)
+        return Record(record.product_id, brand, record.title, description, *labels, photo)
 
     def _write(self, listing: Listing, purpose: int, number: int) -> tuple[str, str]:
         rng, family = stream(self.world.seed, purpose, number), listing.family
         title, sentences = write(rng, self.world, family.path, family.brand, family.model)
         return title, dirt.mark_up(rng, [dirt.mistype(rng, sentence) for sentence in sentences])
 
-    def _photo(self, rng: np.random.Generator, listing: Listing) -> bytes | None:
+    def _photo(self, listing: Listing) -> bytes:
         colour, family = listing.photo_colour, listing.family
         if colour not in self._drawn:
             subtype = self.world.subtypes[family.path.subtype]
             silhouette = lexicon().types[self.world.types[family.path.type]].silhouette
             look = Look(silhouette, subtype.shape, lexicon().colours[colour], family.pattern)
             self._drawn[colour] = draw(look, stream(self.world.seed, PHOTO, family.number))
-        return dirt.damaged_photo(self._drawn[colour], listing.damage, self._placeholder, rng)
+        return self._drawn[colour]
 
 
 def _labels(rng: np.random.Generator, world: World, listing: Listing) -> tuple[str | None, str | None, str | None]:
