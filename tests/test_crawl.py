@@ -15,7 +15,7 @@ from lib.crawl.schema_org import Item
 from lib.crawl.spec import CrawlSpec
 from lib.errors import StudyError
 from lib.records import Reject
-from tests.site import Answer, Site, png
+from tests.loopback import Answer, Site, png
 
 PHOTO = png(20, 20)
 LIMITS = {"max_page_bytes": 20_000, "max_photo_bytes": 30_000, "max_pixels": 10_000, "max_redirects": 3}
