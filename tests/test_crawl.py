@@ -281,6 +281,17 @@ def test_a_site_without_a_sitemap_is_crawled_along_its_links(site, tmp_path, cap
     assert "links elsewhere: 3" in capsys.readouterr().out
 
 
+def test_product_pages_that_lead_to_one_that_is_none_are_all_told(site, tmp_path):
+    for name in ("p/1", "p/2"):
+        site.redirect(f"/{name}", "/")
+    site.add("/", "<html>Welcome</html>")
+    site.product("/p/3")
+    site.sitemap("/sitemap.xml", [f"{site.address}/{name}" for name in ("p/1", "", "p/2", "p/3")])
+    crawled = Crawled(make_spec(site, products="^/p/"), tmp_path)
+    assert sorted(crawled.rejects, key=str) == [(None, "not a product", "/p/1"), (None, "not a product", "/p/2")]
+    assert list(crawled.products) == ["p/3"]
+
+
 def test_a_sitemap_may_be_packed_and_name_others_and_each_page_counts_once(site, tmp_path):
     addresses = [site.product(f"/{number}") for number in range(6)]
     site.redirect("/other-way", "/0")
