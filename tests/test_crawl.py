@@ -15,7 +15,7 @@ from lib.crawl.schema_org import Item
 from lib.crawl.spec import CrawlSpec
 from lib.errors import StudyError
 from lib.records import Reject
-from tests.site import Answer, Site, png
+from tests.loopback import Answer, Site, png
 
 PHOTO = png(20, 20)
 LIMITS = {"max_page_bytes": 20_000, "max_photo_bytes": 30_000, "max_pixels": 10_000, "max_redirects": 3}
@@ -279,6 +279,17 @@ def test_a_site_without_a_sitemap_is_crawled_along_its_links(site, tmp_path, cap
     assert crawled.rejects == [(None, "not a product", "/p/nothing")]
     assert "/login" not in site.asked
     assert "links elsewhere: 3" in capsys.readouterr().out
+
+
+def test_product_pages_that_lead_to_one_that_is_none_are_all_told(site, tmp_path):
+    for name in ("p/1", "p/2"):
+        site.redirect(f"/{name}", "/")
+    site.add("/", "<html>Welcome</html>")
+    site.product("/p/3")
+    site.sitemap("/sitemap.xml", [f"{site.address}/{name}" for name in ("p/1", "", "p/2", "p/3")])
+    crawled = Crawled(make_spec(site, products="^/p/"), tmp_path)
+    assert sorted(crawled.rejects, key=str) == [(None, "not a product", "/p/1"), (None, "not a product", "/p/2")]
+    assert list(crawled.products) == ["p/3"]
 
 
 def test_a_sitemap_may_be_packed_and_name_others_and_each_page_counts_once(site, tmp_path):

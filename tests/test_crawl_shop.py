@@ -21,7 +21,7 @@ from lib.shop import generate
 from lib.shop.server import running
 from lib.shop.web_faults import AT_MOST, LOST_PAGES, LOST_PHOTOS, RATES, web_truth
 from tests.conftest import PROJECT
-from tests.site import Site
+from tests.loopback import Site
 
 PRODUCTS, SEED = 400, 7
 OFTEN = dict.fromkeys(RATES, 0.03)

@@ -23,7 +23,7 @@ class Hosts:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._numbers = {split_host(name): number for number, name in enumerate(names)}
+        self._known = {split_host(name) for name in names}
 
     def refusal(self, address: str) -> str | None:
         """Say why an address may not be asked for; None if it may."""
@@ -33,20 +33,14 @@ class Hosts:
                 return "not http or https"
             if "@" in parts.netloc:
                 return "credentials in the address"
-            return None if self._number(parts) is not None else "off host"
+            return None if self._is_known(parts) else "off host"
         except ValueError:
             return "not an address"
 
-    def number(self, address: str) -> int | None:
-        """Return which of the hosts an address names, counted from 0."""
-        return self._number(urlsplit(address))
-
-    def _number(self, parts: SplitResult) -> int | None:
-        name, port = _canonical(parts.hostname or ""), parts.port
-        if port is None or port == _PORTS[parts.scheme]:
-            number = self._numbers.get((name, None))
-            return self._numbers.get((name, _PORTS[parts.scheme])) if number is None else number
-        return self._numbers.get((name, port))
+    def _is_known(self, parts: SplitResult) -> bool:
+        usual = _PORTS[parts.scheme]
+        name, port = _canonical(parts.hostname or ""), usual if parts.port is None else parts.port
+        return (name, port) in self._known or (port == usual and (name, None) in self._known)
 
 
 def split_host(name: str) -> tuple[str, int | None]:

@@ -53,7 +53,7 @@ class CatalogueSpider(scrapy.Spider):
         self._products = re.compile(spec.products) if spec.products else None
         self._follow = re.compile(spec.follow) if isinstance(spec.follow, str) else None
         self.finished = False
-        self._read: set[bytes] = set()
+        self._has_products: dict[bytes, bool] = {}  # of the pages that were read
         self.counts: Counter[str] = Counter()
 
     @classmethod
@@ -94,7 +94,7 @@ class CatalogueSpider(scrapy.Spider):
             is_sitemap = re.search(rb"<(\w+:)?(urlset|sitemapindex)\b", body[:1000])
             sitemap = Sitemap(body) if is_sitemap else None
             entries = [entry["loc"] for entry in sitemap or () if entry.get("loc")]
-        except (OSError, EOFError, zlib.error, IgnoreRequest, LxmlError) as error:
+        except (OSError, EOFError, zlib.error, StopIteration, IgnoreRequest, LxmlError) as error:
             self._reject(None, INVALID, f"{path_of(response.url)}: it cannot be read as a sitemap: {error}")
             return
         if sitemap is None:
@@ -116,38 +116,36 @@ class CatalogueSpider(scrapy.Spider):
                 yield self._page(address, self.at_page, _NEXT, named=True)
 
     def at_page(self, response: Response) -> Requests:
-        """Read a page: products, or links."""
+        """Read a page, unless it was read before: products, or links."""
         request = cast(Request, response.request)
         key = self.crawler.request_fingerprinter.fingerprint(request)
-        if key in self._read:
+        asked = request.meta.get("redirect_urls", [request.url])[0]
+        if key in self._has_products:
             self.counts["repeated pages"] += 1
-            return
-        self._read.add(key)
+        else:
+            self._has_products[key] = False
+            page, items = self._understand(response, self._may_be_product(asked, response.url))
+            self._has_products[key] = bool(items) or page is None
+            for item in items:
+                yield from self._with_photo(item)
+            if page is not None and not items:
+                yield from self._links(page)
+        if not self._has_products[key] and self._is_surely_product(asked):
+            self._reject(None, NOT_A_PRODUCT, path_of(asked))
+        self._tell("page", None)
+
+    def _understand(self, response: Response, may_be_product: bool) -> tuple[Page | None, list[Item]]:
+        """Return a page, None if it cannot be read (which is told), and its products."""
         self.counts["pages"] += 1
         if self.counts["pages"] == self.spec.max_pages + 1:
             self.fail(f"There are more than {self.spec.max_pages:,} pages. Follow fewer links, or raise max_pages.")
-        page, items = self._understand(response)
-        if items:
-            for item in items:
-                yield from self._with_photo(item)
-            return
-        if page is not None:
-            if self._is_surely_product(response.url):
-                self._reject(None, NOT_A_PRODUCT, path_of(response.url))
-            yield from self._links(page)
-        self._tell("page", None)
-
-    def _understand(self, response: Response) -> tuple[Page | None, list[Item]]:
-        """Return a page, None if it is none or cannot be read, and its products."""
         content_type = (response.headers.get("Content-Type") or b"").decode("latin-1")
-        may_be_product = self._products is None or self._is_surely_product(response.url)
         try:
             page = parse_page(response.url, response.body, content_type)
             return page, read_products(page) if may_be_product else []
         except (ValueError, RecursionError) as error:
-            if may_be_product:
-                reason = str(error) if isinstance(error, ValueError) else "its data are nested too deeply"
-                self._reject(None, INVALID, f"{path_of(response.url)}: {reason}")
+            reason = str(error) if isinstance(error, ValueError) else "its data are nested too deeply"
+            self._reject(None, INVALID, f"{path_of(response.url)}: {reason}")
             return None, []
 
     def _links(self, page: Page) -> Requests:
@@ -165,6 +163,9 @@ class CatalogueSpider(scrapy.Spider):
         if self._follow:
             return bool(self._follow.search(urlsplit(address).path))
         return bool(self.spec.follow) or not self._products
+
+    def _may_be_product(self, *addresses: str) -> bool:
+        return self._products is None or any(map(self._is_surely_product, addresses))
 
     def _is_surely_product(self, address: str) -> bool:
         return bool(self._products and self._products.search(urlsplit(address).path))
