@@ -47,8 +47,8 @@ class Summary:
     texts
         Descriptions by what was found in them: `markup`, `entities`, `mended characters`, `empty`, `unspecific` (too
         few phrases of their own to look for near-duplicates); and texts that are `empty once masked`.
-    common_share
-        Share of the descriptions' three-word phrases that many brands use (boilerplate). They stay in the texts.
+    common_brands, common_share
+        Share of the descriptions' three-word phrases that more than so many brands use. They stay in the texts.
     removed_words
         How often each word of the taxonomy was removed, in falling order.
     linked
@@ -59,6 +59,7 @@ class Summary:
     rows_out: int
     rejects: dict[str, int]
     texts: dict[str, int]
+    common_brands: int
     common_share: float
     removed_words: dict[str, int]
     linked: dict[str, int]
@@ -92,6 +93,7 @@ def clean(name: str) -> Summary:
         rows_out=len(kept),
         rejects=dict(Counter(rejects["reason"])),
         texts=found,
+        common_brands=groups.common_brands,
         common_share=groups.common_share,
         removed_words=dict(sorted(removed.items(), key=lambda item: (-item[1], item[0]))),
         linked=groups.linked,
