@@ -6,15 +6,16 @@ The truth is read by the notebook that reports how good cleaning is, and by noth
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from lib import config
+from lib import artifacts, config
 from lib.config import LEVELS
+from lib.label_noise import label_suspicion
 from lib.masking import FUNCTION_WORDS
 from lib.shop import truth
 
@@ -22,6 +23,8 @@ INCOMPLETE = frozenset({"no_path", "no_level_2"})
 """Damage for which a product is rejected."""
 
 WRONG_LABEL = "wrong_label"
+
+MAX_LABELS = 6000
 
 _COLUMNS = ("product_id", "family", *LEVELS, "damage")
 _LETTERS = re.compile(r"[^\W_]+")
@@ -58,6 +61,11 @@ class Score:
         """The share of what is there that was found; not a number if nothing is there."""
         return self.right / self.there if self.there else float("nan")
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """Precision and recall, by name."""
+        return {"precision": self.precision, "recall": self.recall}
+
 
 class _Shop(BaseModel):
     """What of a generated shop's section in `catalogues/NAME.yaml` determines what is true of its products."""
@@ -83,6 +91,34 @@ def known_truth(catalogue: str) -> pd.DataFrame | None:
     return pd.DataFrame(rows, columns=list(_COLUMNS)).drop_duplicates("product_id", keep=False, ignore_index=True)
 
 
+def measure_cleaning(catalogue: str) -> pd.DataFrame | None:
+    """Measure what the `clean` stage made of a catalogue, or return None where nobody knows the truth.
+
+    Wrong labels are searched among at most `MAX_LABELS` training rows, with `lib.label_noise`.
+
+    Returns
+    -------
+    DataFrame or None
+        `found`, `right`, `there`, `precision` and `recall` of near-duplicate pairs, rejected products and wrong labels.
+    """
+    true = known_truth(catalogue)
+    if true is None:
+        return None
+    products, rejects = (_made(catalogue, f"clean/{name}.parquet") for name in ("products", "rejects"))
+    train = products[products["random_split"] == "train"].nsmallest(MAX_LABELS, "sampling_key")
+    scores = {
+        "near-duplicate pairs": group_score(products, true),
+        "rejected products": reject_score(_made(catalogue, "raw/products.parquet")["product_id"], rejects, true),
+        "wrong labels": wrong_label_score(train, label_suspicion(train), true),
+    }
+    rows = {what: asdict(score) | score.shares for what, score in scores.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _made(catalogue: str, file: str) -> pd.DataFrame:
+    return pd.read_parquet(artifacts.existing(config.build_dir(catalogue, file)))
+
+
 def group_score(products: pd.DataFrame, true: pd.DataFrame) -> Score:
     """Compare near-duplicate groups with families, pair by pair.
 
@@ -93,11 +129,11 @@ def group_score(products: pd.DataFrame, true: pd.DataFrame) -> Score:
     return Score(_pairs(both, ["group"]), _pairs(both, ["group", "family"]), _pairs(both, ["family"]))
 
 
-def reject_score(collected: Iterable[str], rejected: Iterable[str], true: pd.DataFrame) -> Score:
-    """Compare the ids that cleaning rejected with those that have no complete category path, among the collected."""
+def reject_score(collected: Iterable[str], rejects: pd.DataFrame, true: pd.DataFrame) -> Score:
+    """Compare what cleaning rejected with what has no complete category path, among the ids that were collected."""
     known = true[true["product_id"].isin(list(collected))]
     there = np.array([bool(INCOMPLETE & set(damage)) for damage in known["damage"]], bool)
-    return _score(known["product_id"].isin(list(rejected)).to_numpy(), there)
+    return _score(known["product_id"].isin(rejects["product_id"]).to_numpy(), there)
 
 
 def wrong_label_score(products: pd.DataFrame, suspicion: NDArray[np.floating], true: pd.DataFrame) -> Score:
