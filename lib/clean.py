@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
+from operator import ne
 from typing import Any
 
 import ftfy
@@ -46,8 +47,8 @@ class Summary:
     texts
         Descriptions by what was found in them: `markup`, `entities`, `mended characters`, `empty`, `unspecific` (too
         few phrases of their own to look for near-duplicates); and texts that are `empty once masked`.
-    common_share
-        Share of the descriptions' three-word phrases that many brands use (boilerplate). They stay in the texts.
+    common_brands, common_share
+        Share of the descriptions' three-word phrases that more than so many brands use. They stay in the texts.
     removed_words
         How often each word of the taxonomy was removed, in falling order.
     linked
@@ -58,6 +59,7 @@ class Summary:
     rows_out: int
     rejects: dict[str, int]
     texts: dict[str, int]
+    common_brands: int
     common_share: float
     removed_words: dict[str, int]
     linked: dict[str, int]
@@ -91,6 +93,7 @@ def clean(name: str) -> Summary:
         rows_out=len(kept),
         rejects=dict(Counter(rejects["reason"])),
         texts=found,
+        common_brands=groups.common_brands,
         common_share=groups.common_share,
         removed_words=dict(sorted(removed.items(), key=lambda item: (-item[1], item[0]))),
         linked=groups.linked,
@@ -129,14 +132,15 @@ def encode_levels(products: pd.DataFrame, name: str) -> tuple[dict[str, list[Any
     StudyError
         If a level has a single class: there is nothing to predict.
     """
-    levels = [sorted(set(products[level])) for level in LEVELS]
+    numbered = [pd.factorize(products[level]) for level in LEVELS]
+    levels = [sorted(names.tolist()) for _, names in numbered]
     for level, names in zip(LEVELS, levels, strict=True):
         if len(names) < 2:
             raise StudyError(
                 f"The catalogue '{name}' has the single class {names} in {level}. Expected two or more: "
                 f"with one there is nothing to predict. Look at catalogues/{name}.yaml, columns.{level}."
             )
-    encoded = [pd.Categorical(products[level], names).codes for level, names in zip(LEVELS, levels, strict=True)]
+    encoded = [pd.Categorical(names, order).codes[code] for (code, names), order in zip(numbered, levels, strict=True)]
     codes = np.stack(encoded, axis=1).astype(np.int16)
     return {"levels": levels, "paths": np.unique(codes, axis=0).tolist()}, codes
 
@@ -148,12 +152,14 @@ def clean_texts(products: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
         "markup": int(texts["description"].str.contains(_TAG).sum()),
         "entities": int(texts["description"].str.contains(_ENTITY).sum()),
     }
-    stripped = texts.map(strip_html)
-    repaired = stripped.map(repair)
-    cleaned = repaired.map(fold)
-    found["mended characters"] = int((stripped["description"] != repaired["description"]).sum())
-    found["empty"] = int((cleaned["description"] == "").sum())
-    return cleaned, found
+    stripped = [strip_html(text) for text in texts["description"]]
+    repaired = [repair(text) for text in stripped]
+    found["mended characters"] = sum(map(ne, stripped, repaired))
+    texts["description"] = pd.Series(map(fold, repaired), texts.index, dtype="str")
+    found["empty"] = int((texts["description"] == "").sum())
+    texts["title"] = texts["title"].map(clean_text)
+    texts["brand"] = _each_once(texts["brand"])
+    return texts, found
 
 
 def clean_text(text: str) -> str:
@@ -202,7 +208,12 @@ def _read_raw(name: str) -> pd.DataFrame:
     """Read the raw products, sorted by id, with class names as they are compared: as plain text, empty if missing."""
     raw = schemas.read_table(config.build_dir(name, "raw", "products.parquet"), schemas.RAW_PRODUCTS)
     raw = raw.sort_values("product_id", ignore_index=True)
-    return raw.assign(**{level: raw[level].fillna("").map(clean_text) for level in LEVELS})
+    return raw.assign(**{level: _each_once(raw[level].fillna("")) for level in LEVELS})
+
+
+def _each_once(column: pd.Series) -> pd.Series:
+    """Clean a column in which the same few texts return."""
+    return column.map({text: clean_text(text) for text in column.unique()}).astype("str")
 
 
 def _table(

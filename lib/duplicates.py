@@ -13,6 +13,9 @@ are left out of a description, and it counts only if `MIN_SHINGLES` others remai
 title read without its colours, all of a brand's shoes were one group, and a grouped split would measure how well a
 brand's unseen categories can be guessed, not what near-duplicates give away.
 
+The more brands there are, the more of them use the same name or phrase by chance. So for words and phrases the limit is
+`COMMON_SHARE` of all brands, where that is more.
+
 All of it is linear in the products: within a bucket each is compared with the next `WINDOW` at most.
 """
 
@@ -31,6 +34,7 @@ from lib.config import CleanParams
 from lib.shingles import MIX, Hashes, Rows, Shingles, shingles, signatures, widespread, without_common, words
 
 COMMON_BRANDS = 3
+COMMON_SHARE = 0.0075  # 3 of 400 brands, and 20 of 2,700
 MIN_SHINGLES = 10
 WINDOW = 64
 
@@ -59,14 +63,17 @@ class Groups:
         Numbered from 0 in the order of their first rows.
     linked
         Rows that have a link to another, by what is alike.
+    common_brands
+        Of words and phrases, those under more brands than this link nothing.
     common_share
-        Share of the descriptions' shingles that occur under more than `COMMON_BRANDS` brands.
+        Share of the descriptions' shingles that do.
     unspecific
         Descriptions with too little text of their own to be compared.
     """
 
     group: NDArray[np.int32]
     linked: dict[str, int]
+    common_brands: int
     common_share: float
     unspecific: int
 
@@ -84,18 +91,29 @@ def near_duplicate_groups(products: pd.DataFrame, photos: pd.DataFrame, params: 
         Thresholds.
     """
     brands = pd.factorize(products["brand"].map(_brand_key))[0]
-    specific, common_share = without_common(shingles(products["description"]), brands, COMMON_BRANDS)
+    limit = common_limit(brands)
+    specific, common_share = without_common(shingles(products["description"]), brands, limit)
     links = {
-        "title": list(title_links(products, brands)),
+        "title": list(title_links(products, brands, limit)),
         "description": list(text_links(specific, brands, params)),
         "photo": list(photo_links(photos, brands, params.photo_distance)),
     }
     return Groups(
         group=_components(list(chain(*links.values())), len(products)),
         linked={name: len(set().union(*(rows.tolist() for rows in chain(*pairs)))) for name, pairs in links.items()},
+        common_brands=limit,
         common_share=common_share,
         unspecific=int((specific.sizes < MIN_SHINGLES).sum()),
     )
+
+
+def common_limit(brands: Rows) -> int:
+    """Return under how many brands a word or a phrase may occur and still be a sign of a copy.
+
+    >>> common_limit(np.arange(400)), common_limit(np.arange(2700))
+    (3, 20)
+    """
+    return max(COMMON_BRANDS, round(COMMON_SHARE * len(np.unique(brands))))
 
 
 def title_words(title: str, brand: str) -> list[str]:
@@ -108,7 +126,7 @@ def title_words(title: str, brand: str) -> list[str]:
     return sorted({_singular(word) for word in words(title) if word not in left_out and not word.isdigit()})
 
 
-def title_links(products: pd.DataFrame, brands: Rows) -> Iterator[Pairs]:
+def title_links(products: pd.DataFrame, brands: Rows, limit: int) -> Iterator[Pairs]:
     """Link rows of one brand with equal titles, and those with equal title words of which one is the brand's own."""
     titles = list(zip(products["title"], products["brand"], strict=True))
     exact = np.array([" ".join(words(title)) for title, _ in titles], object)
@@ -117,7 +135,7 @@ def title_links(products: pd.DataFrame, brands: Rows) -> Iterator[Pairs]:
     row = np.repeat(np.arange(len(reduced)), [len(one) for one in reduced])
     word = pd.factorize(np.array(list(chain(*reduced)), object))[0]
     named = np.zeros(len(reduced), bool)
-    named[row[~widespread(word, brands[row], COMMON_BRANDS)]] = True
+    named[row[~widespread(word, brands[row], limit)]] = True
     yield _equal_within(np.array([" ".join(one) for one in reduced], object), brands, named)
 
 

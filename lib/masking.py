@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 # A word, with a possessive ending if it has one. An underscore parts words.
 _WORD = re.compile(r"([^\W_]+(?:['’]s(?![^\W_]))?)", re.IGNORECASE)
@@ -83,7 +84,7 @@ class Masker:
     def __init__(self, class_names: Iterable[str]) -> None:
         self.words = frozenset(form for name in class_names for form in _forms(name))
         self._endings = frozenset(word[start:] for word in self.words for start in range(1, len(word)))
-        self._known: dict[str, str] = {}
+        self._known = _Normal()
 
     def mask(self, text: str) -> str:
         """Remove every word of the taxonomy from a text, and fold the white space that is left."""
@@ -108,12 +109,12 @@ class Masker:
         The words that are kept lie on a stack, so that those which meet only because what stood between them was
         removed are also looked at together.
         """
-        pieces = _WORD.split(text)
+        pieces, words, endings, known = _WORD.split(text), self.words, self._endings, self._known
         kept: list[tuple[int, str]] = []
         removed = []
         for position in range(1, len(pieces), 2):
-            word = self._normal(pieces[position])
-            parts = self._ends_here(kept, word)
+            word = known[pieces[position]]
+            parts = self._ends_here(kept, word) if word in endings else 0 if word in words else None
             if parts is None:
                 kept.append((position, word))
                 continue
@@ -128,17 +129,21 @@ class Masker:
 
     def _ends_here(self, kept: list[tuple[int, str]], word: str) -> int | None:
         """Return how many of the last kept words make, with `word`, a word of the taxonomy; None if there is none."""
-        if word in self._endings:
-            for parts in range(min(_LONGEST_SPLIT - 1, len(kept)), 0, -1):
-                if "".join(part for _, part in kept[-parts:]) + word in self.words:
-                    return parts
-        return 0 if word in self.words else None
+        joined = word
+        found = 0 if word in self.words else None
+        for parts, (_, before) in enumerate(islice(reversed(kept), _LONGEST_SPLIT - 1), 1):
+            joined = before + joined
+            if joined in self.words:
+                found = parts
+        return found
 
-    def _normal(self, word: str) -> str:
-        known = self._known.get(word)
-        if known is None:
-            known = self._known[word] = normal(word)
-        return known
+
+class _Normal(dict[str, str]):
+    """Normal forms of words, each computed once."""
+
+    def __missing__(self, word: str) -> str:
+        found = self[word] = normal(word)
+        return found
 
 
 def _forms(name: str) -> Iterator[str]:

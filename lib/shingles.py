@@ -2,15 +2,18 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import islice
 
 import numpy as np
+import pandas as pd
 from datasketch import MinHash
 from numpy.typing import NDArray
 
 SHINGLE_WORDS = 3
+BLOCK = 50_000  # texts whose words are held at once
 MIX = np.uint64(0x9E3779B97F4A7C15)  # an odd multiplier that spreads bits: 2**64 over the golden ratio
 
 Rows = NDArray[np.int64]
@@ -64,17 +67,35 @@ def shingles(texts: Iterable[str]) -> Shingles:
     >>> shingles(["one two three four", "one two", "one two three"]).sizes
     array([2, 0, 1])
     """
-    numbers: dict[str, int] = {}
-    tokens = [[numbers.setdefault(word, len(numbers)) for word in words(text)] for text in texts]
-    row = np.repeat(np.arange(len(tokens)), [len(one) for one in tokens])
-    of_number = np.array([stable_hash(word.encode("utf-8", "replace")) for word in numbers], np.uint64)
-    hashes = of_number[np.fromiter(chain.from_iterable(tokens), np.int64, len(row))]
+    of_word, source = _WordHashes(), iter(texts)
+    blocks = []
+    while block := list(islice(source, BLOCK)):
+        blocks.append(_shingles(block, of_word))
+    sizes = np.concatenate([np.zeros(1, np.int64), *(block.sizes for block in blocks)])
+    return Shingles(np.cumsum(sizes), np.concatenate([np.zeros(0, np.uint64), *(block.hashes for block in blocks)]))
+
+
+class _WordHashes(dict[str, int]):
+    """Hashes of words, each computed once."""
+
+    def __missing__(self, word: str) -> int:
+        found = self[word] = stable_hash(word.encode("utf-8", "replace"))
+        return found
+
+
+def _shingles(texts: Sequence[str], of_word: dict[str, int]) -> Shingles:
+    """Hash the shingles of some texts; few enough that what is made on the way is small."""
+    hashes, ends = array("Q"), []
+    for text in texts:
+        hashes.extend(map(of_word.__getitem__, words(text)))
+        ends.append(len(hashes))
+    row = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
     count = max(len(row) - SHINGLE_WORDS + 1, 0)
-    mixed = np.zeros(count, np.uint64)
+    of_words, mixed = np.array(hashes, np.uint64), np.zeros(count, np.uint64)
     for place in range(SHINGLE_WORDS):
-        mixed = (mixed + hashes[place : place + count]) * MIX
+        mixed = (mixed + of_words[place : place + count]) * MIX
     within = row[:count] == row[len(row) - count :]
-    return _sets(row[:count][within], mixed[within] >> _HALF, len(tokens))
+    return _sets(row[:count][within], mixed[within] >> _HALF, len(ends))
 
 
 def without_common(of_texts: Shingles, brands: Rows, limit: int) -> tuple[Shingles, float]:
@@ -91,15 +112,13 @@ def widespread(keys: NDArray[np.integer], brands: Rows, limit: int) -> NDArray[n
     >>> widespread(np.array([7, 7, 7, 8, 8]), np.array([0, 1, 1, 0, 0]), limit=1)
     array([ True,  True,  True, False, False])
     """
-    order = np.lexsort((brands, keys))
-    new_key = np.ones(len(order), bool)
-    new_key[1:] = np.diff(keys[order]) != 0
-    new_brand = new_key.copy()
-    new_brand[1:] |= np.diff(brands[order]) != 0
-    run = np.cumsum(new_key) - 1
-    marked = np.empty(len(order), bool)
-    marked[order] = (np.bincount(run, new_brand) > limit)[run]
-    return marked
+    codes, found = pd.factorize(keys)
+    seen = np.sort((codes.astype(np.uint64) << _HALF) | brands.astype(np.uint64))
+    first = np.ones(len(seen), bool)
+    first[1:] = seen[1:] != seen[:-1]
+    under = np.bincount((seen[first] >> _HALF).astype(np.int64), minlength=len(found))
+    common: NDArray[np.bool_] = (under > limit)[codes]
+    return common
 
 
 def signatures(sets: Shingles, rows: Rows, permutations: int) -> NDArray[np.uint32]:

@@ -1,7 +1,10 @@
 """Words: token sequences for every row, and what a training run fits on its own rows (vocabulary, bag of words)."""
 
 import re
+from array import array
+from collections import defaultdict
 from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,7 +51,7 @@ def intern(*columns: Iterable[str], stop_words: frozenset[str] = frozenset()) ->
     >>> words, sequences.indptr.tolist(), sequences.ids.tolist()
     (['blue', 'red', 'shoe'], [0, 2, 2, 4], [1, 2, 0, 2])
     """
-    seen: dict[str, int] = {}
+    seen = defaultdict[str, int](count().__next__)
     raw = [_number_by_first_use(column, stop_words, seen) for column in columns]
     words = sorted(seen)
     alphabetical = np.empty(len(words), np.int32)
@@ -59,9 +62,11 @@ def intern(*columns: Iterable[str], stop_words: frozenset[str] = frozenset()) ->
 def _number_by_first_use(
     texts: Iterable[str], stop_words: frozenset[str], seen: dict[str, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    rows = [[seen.setdefault(word, len(seen)) for word in tokenize(text, stop_words)] for text in texts]
-    indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)]).astype(np.int64)
-    return indptr, np.fromiter((number for row in rows for number in row), np.int32, count=int(indptr[-1]))
+    numbers, ends = array("i"), array("q", [0])
+    for text in texts:
+        numbers.extend(map(seen.__getitem__, tokenize(text, stop_words)))
+        ends.append(len(numbers))
+    return np.array(ends, np.int64), np.array(numbers, np.int32)
 
 
 def take(sequences: Sequences, rows: np.ndarray) -> Sequences:

@@ -170,6 +170,59 @@ def test_product_without_a_whole_path_is_rejected_with_the_reason(study, raw):
     assert rejects.iloc[0].tolist() == ["p003", "incomplete path", "level_2, level_3"]
 
 
+# Every fault of a real catalogue is survived
+
+
+def test_boilerplate_of_many_brands_stays_in_the_texts_and_links_nothing(study, raw):
+    table, photos = raw
+    boilerplate = " ".join(f"returns{n} within{n}" for n in range(40))
+    table["brand"] = [f"brand {number % 8}" for number in range(48)]
+    table["title"], table["description"] = "", boilerplate
+    summary, products = cleaned(table, photos)
+    assert summary.common_share == 1
+    assert products["group"].nunique() == 48
+    assert (products["text"] == boilerplate).all()
+
+
+def test_variants_of_a_product_are_one_group_whatever_their_labels(study, raw):
+    table, photos = raw
+    variants = [0, 3, 7, 10]
+    table.loc[variants, "brand"] = "Acme"
+    table.loc[variants, "title"] = ["Acme Red Zephyr XL", "Acme Zephyr, blue, S", "Acme Zephyr 42", "ACME green zephyr"]
+    _, products = cleaned(table, photos)
+    assert products["group"][variants].nunique() == 1
+    assert products["level_3"][variants].nunique() > 1
+    assert (products["group"] == products["group"][0]).sum() == len(variants)
+
+
+def test_path_that_no_other_product_has_is_a_path_of_the_taxonomy(study, raw):
+    """No taxonomy is given from outside: it is what the products say, and a misspelled class is a class of its own."""
+    table, photos = raw
+    table.loc[0, list(LEVELS)] = ["Women", "Tops", "Sneakrs"]
+    _, products = cleaned(table, photos)
+    taxonomy = read_json(build_dir("demo", "clean", "taxonomy.json"))
+    assert "Sneakrs" in taxonomy["levels"][2]
+    codes = [int(products[f"{level}_code"][0]) for level in LEVELS]
+    assert codes in taxonomy["paths"]
+    assert len(taxonomy["paths"]) == 4
+
+
+def test_placeholder_photo_of_many_brands_links_nothing(study, raw):
+    table, photos = raw
+    table["brand"] = [f"brand {number % 8}" for number in range(48)]
+    table["title"] = table["description"] = ""
+    _, products = cleaned(table, {name: photo(0) for name in photos})
+    assert products["group"].nunique() == 48
+
+
+def test_huge_photo_costs_nothing_but_its_hash(study, raw):
+    table, photos = raw
+    file = io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(file, "PNG")  # a few kilobytes that would be a hundred million pixels
+    _, products = cleaned(table, photos | {"0000000.jpg": file.getvalue()})
+    assert product(products, "p000")["image"] == "0000000.jpg"
+
+
 # What fails, and says why
 
 

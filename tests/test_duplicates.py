@@ -138,6 +138,18 @@ def test_photo_distance_is_in_bits(distance, expected):
     assert groups(*rows, photo_distance=distance) == expected
 
 
+# Limits
+
+
+def test_name_under_a_few_of_very_many_brands_is_still_a_name():
+    """A name that four brands use by chance is common among ten brands, and not among a thousand."""
+    variants = [product("Red Aurora"), product("Blue Aurora"), *(product("Aurora", brand) for brand in "BCD")]
+    few = groups(*variants)
+    many = groups(*variants, *(product(f"name{brand}", f"brand {brand}") for brand in range(1000)))
+    assert few[:2] == [0, 1]
+    assert many[:2] == [0, 0]
+
+
 # Groups
 
 
