@@ -18,9 +18,9 @@ def products():
 def test_an_input_that_tells_the_class_is_right_and_noise_is_not(products):
     rng = np.random.default_rng(0)
     told = (products["level_1"] == "shoes").to_numpy(float)[:, None] + rng.normal(0, 0.01, (200, 2))
-    means = probe({"image": told, "noise": rng.normal(size=(200, 2))}, products, [50], 5).groupby("input").mean()
-    assert means.loc["image"].tolist() == [1, 1, 1, 1]
-    assert means.loc["noise", "mean"] < 0.7
+    means = probe({"brand": told, "image": rng.normal(size=(200, 2))}, products, [50], 5).groupby("input").mean()
+    assert means.loc["brand"].tolist() == [1, 1, 1, 1]
+    assert means.loc["image", "mean"] < 0.7
 
 
 def test_no_variant_of_a_test_product_is_learnt_from(products):
