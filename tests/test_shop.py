@@ -20,6 +20,7 @@ from lib import config
 from lib.backbones import Pretrained, build_backbone, load_backbone
 from lib.photos import decode_photo
 from lib.shop import dirt, generate, truth, unsold
+from lib.shop.lexicon import lexicon
 from lib.shop.network import Recipe, outputs, pretrain, without_head
 from lib.shop.photos import placeholder
 from lib.shop.world import PLURALITY, TWIN_TERMS, counts, make_world
@@ -254,3 +255,50 @@ def test_training_makes_what_the_image_stage_loads(tmp_path):
     save_file(without_head(model, "classifier.3"), tmp_path / "weights.safetensors")
     loaded = load_backbone(config.load_catalogue("demo").image, Pretrained(tmp_path / "weights.safetensors"))
     assert outputs(loaded, pixels).shape == (32, 256)
+
+
+def test_at_full_size_the_plurality_classes_are_those_of_the_paper():
+    world = make_world(750_000, SEED)
+    steps = np.diff(world.path_steps, prepend=0)
+    for level, share in enumerate(PLURALITY):
+        by_class = Counter()
+        for path, chance in zip(world.paths, steps, strict=True):
+            by_class[path[level]] += chance
+        assert by_class.most_common(1) == [(0, pytest.approx(share, abs=0.002))]
+
+
+def test_the_largest_shop_has_the_papers_taxonomy_and_the_smallest_one_that_can_be_learnt():
+    assert counts(1_000_000) == counts(750_000)
+    assert counts(2000)["level_3"] < 100
+
+
+def test_one_or_two_percent_of_labels_are_wrong():
+    assert 0.01 <= dirt.RATES["wrong_label"] <= 0.02
+
+
+def test_brand_alone_is_a_weak_but_useful_clue(shop):
+    records, truths = shop
+    rows = [(record.brand, row.level_2) for record, row in zip(records, truths, strict=True) if not row.damage]
+    half = len(rows) // 2
+    by_brand = defaultdict(Counter)
+    for brand, level_2 in rows[:half]:
+        by_brand[brand][level_2] += 1
+    [(plurality, count)] = Counter(level_2 for _, level_2 in rows).most_common(1)
+    right = np.mean(
+        [
+            level_2 == (by_brand[brand].most_common(1)[0][0] if brand in by_brand else plurality)
+            for brand, level_2 in rows[half:]
+        ]
+    )
+    assert count / len(rows) + 0.1 < right < 0.8
+
+
+def test_departments_often_show_neither_in_text_nor_in_the_photo(shop):
+    records, truths = shop
+    words = lexicon().departments
+    hidden = [
+        not any(word in record.description for word in [row.level_1, *words[row.level_1].cues])
+        for record, row in zip(records, truths, strict=True)
+        if "no_description" not in row.damage
+    ]
+    assert np.mean(hidden) > 0.2
