@@ -1,13 +1,15 @@
 """Time and peak memory of every stage of `dvc repro` from nothing, and the time of a second one with nothing to do.
 
 Works in a temporary copy of what git tracks, so that nothing made before is taken for made. Memory is that of a stage
-and of all
-processes that it starts (proportional set size: what they share is counted once), looked at four times a second.
+and of all processes that it starts (proportional set size: what they share is counted once), looked at four times a
+second. Processor seconds are those of the same processes: on a machine that does other things as well they say more
+than the seconds that passed.
 
     python benchmarks/pipeline.py [--catalogue demo] [--keep FOLDER]
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -69,22 +71,37 @@ class Peaks(threading.Thread):
             time.sleep(0.25)
 
 
+def processor_seconds(process):
+    """Return what the processes that a process has started, and that have ended, have used so far."""
+    times = process.cpu_times()
+    return times.children_user + times.children_system
+
+
 def repro(target):
-    """Run `dvc repro`, and return seconds and peak GiB by stage."""
+    """Run `dvc repro`, and return by stage: seconds, processor seconds, and peak GiB."""
     command = [sys.executable, "-m", "dvc", "repro"]
-    process = subprocess.Popen(command, cwd=target, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    peaks = Peaks(psutil.Process(process.pid))
+    process = psutil.Popen(command, cwd=target, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    peaks, stages = Peaks(psutil.Process(process.pid)), {}
     peaks.start()
-    seconds, began = {}, time.perf_counter()
+    began, used = time.perf_counter(), 0.0
+
+    def end(stage):
+        nonlocal began, used
+        now, processor = time.perf_counter(), processor_seconds(process)
+        stages[stage] = (now - began, processor - used)
+        began, used = now, processor
+
     for line in process.stdout:
         if match := re.match(r"Running stage '(.+)':", line):
-            seconds[peaks.stage] = time.perf_counter() - began
-            peaks.stage, began = match[1], time.perf_counter()
+            end(peaks.stage)
+            peaks.stage = match[1]
             print(f"{peaks.stage} ...", file=sys.stderr)
-    seconds[peaks.stage] = time.perf_counter() - began
+    last = peaks.stage
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    end(last)
     if process.wait():
-        raise SystemExit(f"dvc repro failed in stage {peaks.stage}; look in {target}")
-    return seconds, peaks.peaks
+        raise SystemExit(f"dvc repro failed in stage {last}; look in {target}")
+    return {stage: (*times, peaks.peaks.get(stage, 0)) for stage, times in stages.items()}
 
 
 def main():
@@ -96,11 +113,12 @@ def main():
     target.mkdir(parents=True, exist_ok=True)
     copy_tracked(target)
     study_only(target, arguments.catalogue)
-    seconds, peaks = repro(target)
-    for stage, value in seconds.items():
-        print(f"{stage:35s} {value:8.1f} s {peaks.get(stage, 0):6.2f} GiB")
-    print(f"{'all':35s} {sum(seconds.values()):8.1f} s {max(peaks.values()):6.2f} GiB")
-    print(f"{'again, with nothing to do':35s} {sum(repro(target)[0].values()):8.1f} s")
+    stages = repro(target)
+    for stage, (seconds, processor, peak) in stages.items():
+        print(f"{stage:35s} {seconds:8.1f} s {processor:8.1f} processor s {peak:6.2f} GiB")
+    seconds, processor, peaks = zip(*stages.values(), strict=True)
+    print(f"{'all':35s} {sum(seconds):8.1f} s {sum(processor):8.1f} processor s {max(peaks):6.2f} GiB")
+    print(f"{'again, with nothing to do':35s} {sum(seconds for seconds, *_ in repro(target).values()):8.1f} s")
     if not arguments.keep:
         shutil.rmtree(target)
 
