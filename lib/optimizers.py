@@ -64,7 +64,7 @@ class RowwiseAdamW(torch.optim.AdamW):
         squares = _average(parameter, state, "squares")
         square = squares[rows] * beta ** (skipped + 1) + (1 - beta) * gradient.square()
         squares[rows] = square
-        unbiased = square / (1 - beta ** state["updates"])
+        unbiased = square / (1 - beta ** float(state["step"]))
         kept = parameter[rows] * (1 - group["lr"] * group["weight_decay"])
         parameter[rows] = kept - group["lr"] * gradient / (unbiased.sqrt() + eps)
 
@@ -91,10 +91,11 @@ def _take_gradient(parameter: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
 def _skipped_updates(parameter: torch.Tensor, state: dict[str, Any], rows: torch.Tensor) -> torch.Tensor:
     """Count this update, and return how many each row was not in since its last one, shape (rows, 1)."""
     if not state:
-        state["updates"], state["seen"] = 0, parameter.new_zeros(len(parameter), 1)
-    state["updates"] += 1
-    skipped: torch.Tensor = state["updates"] - 1 - state["seen"][rows]
-    state["seen"][rows] = float(state["updates"])
+        state["step"] = torch.tensor(0.0)  # PyTorch's own name and kind, which it asks for when a state is loaded
+        state["seen"] = parameter.new_zeros(len(parameter), 1)
+    state["step"] += 1
+    skipped: torch.Tensor = state["step"].to(rows.device) - 1 - state["seen"][rows]
+    state["seen"][rows] = state["step"].to(rows.device)
     return skipped
 
 
