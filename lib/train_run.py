@@ -24,21 +24,19 @@ def run_one(catalogue: str, variant: str, run: Run, folder: Path) -> None:
     estimator = make_estimator(config.get_variant(params, variant))
     estimator.fit(Task(catalogue, run, train_rows, validation_rows, checkpoints))
     found = {name: _half(estimator.predict(part)) for name, part in rows.items()}
-    on_train, test = found.pop("train"), found["test"]
-    train_predicted = {"predicted": independent(on_train.levels)}
-    train_predicted |= {decoding: paths.codes[:, 0] for decoding, paths in on_train.decoded.items()}
+    on_train = _decoded(found.pop("train"))
     records = run_records(
         run.columns(variant, len(train_rows)),
-        test.levels,
+        found["test"].levels,
         data.codes[rows["test"]],
-        train_predicted["predicted"],
+        on_train["predicted"],
         data.codes[train_rows],
         data.paths,
-        {decoding: (paths.codes[:, 0], train_predicted[decoding]) for decoding, paths in test.decoded.items()},
+        {name: (paths.codes[:, 0], on_train[name]) for name, paths in found["test"].decoded.items()},
     )
     with artifacts.whole(folder) as partial:
         partial.mkdir(parents=True)
-        _write_predictions(partial / f"{stem}.npz", rows, found, train_predicted)
+        _write_predictions(partial / f"{stem}.npz", rows, found, on_train)
         artifacts.write_json(partial / "metrics.json", records)
         if run.size == "all" and run.seed == 0:
             estimator.save(partial / stem)
@@ -47,6 +45,12 @@ def run_one(catalogue: str, variant: str, run: Run, folder: Path) -> None:
 
 def _half(predictions: Predictions) -> Predictions:
     return predictions._replace(levels=[level.astype(np.float16) for level in predictions.levels])
+
+
+def _decoded(predictions: Predictions) -> dict[str, np.ndarray]:
+    """Return one path a row: each level's most probable class as `predicted`, and a chain's by the decoding's name."""
+    found: dict[str, np.ndarray] = {"predicted": independent(predictions.levels)}
+    return found | {name: paths.codes[:, 0] for name, paths in predictions.decoded.items()}
 
 
 def gpu_is_there() -> bool:
