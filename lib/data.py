@@ -93,6 +93,10 @@ class Batch(NamedTuple):
         The bag of words as indices: row `i` holds `words[offsets[i] : offsets[i + 1]]`.
     image : float32 tensor, shape (rows, dimension), or None
     codes : int64 tensor, shape (rows, 3)
+    tokens : int64 tensor, shape (rows, longest), or None
+        The text as a sequence (`lib/sequences.py`), padded with zeros behind its end.
+    lengths : int64 tensor, shape (rows,), on the CPU, or None
+        Tokens of each row, at least one.
     """
 
     brand: torch.Tensor | None
@@ -100,6 +104,8 @@ class Batch(NamedTuple):
     offsets: torch.Tensor | None
     image: torch.Tensor | None
     codes: torch.Tensor
+    tokens: torch.Tensor | None = None
+    lengths: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,8 @@ class Inputs:
     words: torch.Tensor | None = None
     indptr: torch.Tensor | None = None
     image: torch.Tensor | None = None
+    tokens: torch.Tensor | None = None
+    token_indptr: torch.Tensor | None = None
 
     def batch(self, rows: torch.Tensor) -> Batch:
         """Take some rows, in that order.
@@ -120,12 +128,15 @@ class Inputs:
         rows : int64 tensor, shape (batch,)
         """
         words, offsets = self._bags(rows)
+        tokens, lengths = self._sequences(rows)
         return Batch(
             brand=None if self.brand is None else self.brand[rows],
             words=words,
             offsets=offsets,
             image=None if self.image is None else self.image[rows].float(),
             codes=self.codes[rows],
+            tokens=tokens,
+            lengths=lengths,
         )
 
     def _bags(self, rows: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
@@ -138,6 +149,15 @@ class Inputs:
         positions += torch.arange(len(positions), device=positions.device)
         return self.words[positions], offsets
 
+    def _sequences(self, rows: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        if self.tokens is None or self.token_indptr is None:
+            return None, None
+        starts = self.token_indptr[rows]
+        lengths = self.token_indptr[rows + 1] - starts
+        steps = torch.arange(int(lengths.max()), device=rows.device)
+        inside = steps < lengths[:, None]
+        return self.tokens[(starts[:, None] + steps) * inside] * inside, lengths.cpu()
+
     def to(self, device: torch.device) -> "Inputs":
         """Copy all tensors to a device."""
         tensors = {name: tensor for name, tensor in vars(self).items() if tensor is not None}
@@ -149,6 +169,7 @@ def make_inputs(
     brand: np.ndarray | None = None,
     bag: sparse.csr_array | None = None,
     image: np.ndarray | None = None,
+    tokens: Sequences | None = None,
 ) -> Inputs:
     """Wrap encoded rows as tensors. Image features stay as they are stored (float16, shared, not copied)."""
     return Inputs(
@@ -157,6 +178,8 @@ def make_inputs(
         words=None if bag is None else torch.from_numpy(bag.indices.astype(np.int64)),
         indptr=None if bag is None else torch.from_numpy(bag.indptr.astype(np.int64)),
         image=None if image is None else torch.from_numpy(image),
+        tokens=None if tokens is None else torch.from_numpy(tokens.ids.astype(np.int64)),
+        token_indptr=None if tokens is None else torch.from_numpy(tokens.indptr.astype(np.int64)),
     )
 
 
@@ -164,17 +187,27 @@ class Batches:
     """One pass over some rows, in an order drawn from `seed`, or as they are if there is none.
 
     A pass is a pure function of its arguments: a resumed training sees the batches that it would have seen.
+
+    Attributes
+    ----------
+    order : int64 tensor, shape (rows,)
+        Position in `rows` of each row of the pass. A last batch that is not full may be dropped.
     """
 
-    def __init__(self, inputs: Inputs, rows: np.ndarray, batch_size: int, seed: int | None = None) -> None:
+    def __init__(
+        self, inputs: Inputs, rows: np.ndarray, batch_size: int, seed: int | None = None, drop_last: bool = False
+    ) -> None:
         self.inputs = inputs
-        order = rows if seed is None else np.random.default_rng(seed).permutation(rows)
-        self.chunks = torch.split(torch.from_numpy(order.astype(np.int64)).to(inputs.codes.device), batch_size)
+        order = np.arange(len(rows)) if seed is None else np.random.default_rng(seed).permutation(len(rows))
+        if drop_last:
+            order = order[: len(order) // batch_size * batch_size]
+        self.order = torch.from_numpy(order)
+        self.chunks = torch.split(torch.from_numpy(rows[order].astype(np.int64)).to(inputs.codes.device), batch_size)
 
     def __len__(self) -> int:
         """Return the number of batches."""
         return len(self.chunks)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield the batches; the last one may be smaller."""
+        """Yield the batches; the last one may be smaller, unless it is dropped."""
         return (self.inputs.batch(chunk) for chunk in self.chunks)

@@ -9,6 +9,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import OneHotEncoder
 
 from lib.data import CatalogueData, Inputs, encode_brands, fit_brands, make_inputs
+from lib.sequences import encode_tokens
 from lib.text import Sequences, bag_of_words, fit_vocabulary, take
 
 
@@ -22,7 +23,8 @@ class Encoded(NamedTuple):
     brands : list of str
         Known brands: brand `i` of the inputs is `brands[i - 1]`; 0 is an unknown one. Empty if not an input.
     vocabulary : int64 array
-        Word numbers of the bag's columns. Empty if the text is not an input.
+        Word numbers of the bag's columns, or of a sequence's tokens from `lib.sequences.OWN_TOKENS` on. Empty if the
+        text is not an input.
     image_mean, image_scale : float32 arrays, shape (dimension,)
         Over the training rows. Empty if the photo is not an input.
     """
@@ -40,6 +42,7 @@ def encode_for_network(
     inputs: Sequence[str],
     train_rows: np.ndarray,
     max_words: int,
+    sequence_length: int | None = None,
 ) -> Encoded:
     """Encode all rows with brands, vocabulary and image statistics of the training rows.
 
@@ -48,18 +51,23 @@ def encode_for_network(
     sequences : Sequences or None
         All rows' words; needed if "text" is among `inputs`.
     inputs : sequence of "brand", "text", "image"
+    sequence_length : int, optional
+        Words to which a text is cut if it is to be a sequence, the brand its last token; without, it is a bag of words.
     """
     brand, brands = None, []
     if "brand" in inputs:
         encoder = fit_brands(data.products["brand"].iloc[train_rows])
         brand, brands = encode_brands(encoder, data.products["brand"]), encoder.categories_[0].tolist()
-    bag, vocabulary = None, np.empty(0, np.int64)
+    bag, tokens, vocabulary = None, None, np.empty(0, np.int64)
     if "text" in inputs and sequences is not None:
         vocabulary = fit_vocabulary(take(sequences, train_rows), max_words)
-        bag = bag_of_words(sequences, vocabulary)
+        if sequence_length is None:
+            bag = bag_of_words(sequences, vocabulary)
+        else:
+            tokens = encode_tokens(sequences, vocabulary, sequence_length, brand)
     image = data.image if "image" in inputs else None
     mean, scale = image_statistics(data.image, train_rows) if image is not None else (np.empty(0, np.float32),) * 2
-    return Encoded(make_inputs(data.codes, brand, bag, image), brands, vocabulary, mean, scale)
+    return Encoded(make_inputs(data.codes, brand, bag, image, tokens), brands, vocabulary, mean, scale)
 
 
 def image_statistics(image: np.ndarray, rows: np.ndarray, rows_at_once: int = 4096) -> tuple[np.ndarray, np.ndarray]:

@@ -1,22 +1,43 @@
 """The variants' models behind one interface: fit a task, give log-probabilities for any rows, save what was learnt."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 
 from lib import artifacts, config
+from lib.chains import Chain
 from lib.data import load_catalogue_data, load_text
-from lib.encode import Encoded, encode_for_linear, encode_for_network
-from lib.fit import fit_network, log_probabilities
-from lib.models import InputLayer, Linear, MultitaskMLP, Naive
+from lib.encode import encode_for_linear, encode_for_network
+from lib.evaluate import Decoded
+from lib.fit import fit_network
+from lib.models import Linear, Naive
+from lib.networks import NetworkVariant, build_network
+from lib.predict import chain_predictions, log_probabilities
 from lib.runs import Run
 
-Levels = list[np.ndarray]
+Levels = list[npt.NDArray[Any]]
 """One array of log-probabilities a level, shapes (rows, classes)."""
+
+
+class Predictions(NamedTuple):
+    """What a model says of some rows.
+
+    Attributes
+    ----------
+    levels : Levels
+    decoded : dict
+        Decoding -> paths; empty unless the model is a chain.
+    """
+
+    levels: Levels
+    decoded: Mapping[config.Decoding, Decoded] = MappingProxyType({})
 
 
 class Task(NamedTuple):
@@ -35,8 +56,8 @@ class Estimator(Protocol):
     def fit(self, task: Task) -> None:
         """Learn from the task's training rows."""
 
-    def log_probabilities(self, rows: np.ndarray) -> Levels:
-        """Return each level's log-probabilities for rows of the task's catalogue."""
+    def predict(self, rows: np.ndarray) -> Predictions:
+        """Predict rows of the task's catalogue."""
 
     def save(self, stem: Path) -> None:
         """Write what was learnt to files that begin with `stem`."""
@@ -59,9 +80,9 @@ class NaiveEstimator:
         data = load_catalogue_data(task.catalogue)
         self.model = Naive().fit(data.codes[task.train_rows], data.class_counts)
 
-    def log_probabilities(self, rows: np.ndarray) -> Levels:
+    def predict(self, rows: np.ndarray) -> Predictions:
         """Return the same frequencies for every row."""
-        return self.model.log_probabilities(len(rows))
+        return Predictions(self.model.log_probabilities(len(rows)))
 
     def save(self, stem: Path) -> None:
         """Write the classes' counts."""
@@ -84,9 +105,9 @@ class LinearEstimator:
         self.model = Linear(self.variant.C, task.run.seed)
         self.model.fit(self.X[task.train_rows], data.codes[task.train_rows], data.class_counts)
 
-    def log_probabilities(self, rows: np.ndarray) -> Levels:
+    def predict(self, rows: np.ndarray) -> Predictions:
         """Return the log softmax of the margins."""
-        return self.model.log_probabilities(self.X[rows])
+        return Predictions(self.model.log_probabilities(self.X[rows]))
 
     def save(self, stem: Path) -> None:
         """Write each level's coefficients in single precision."""
@@ -100,9 +121,9 @@ class LinearEstimator:
 
 
 class NetworkEstimator:
-    """The multitask MLP."""
+    """Any network that gradient descent trains."""
 
-    def __init__(self, variant: config.MLPVariant) -> None:
+    def __init__(self, variant: NetworkVariant) -> None:
         self.variant = variant
 
     def fit(self, task: Task) -> None:
@@ -111,11 +132,12 @@ class NetworkEstimator:
         recipe, run = params.recipes[task.run.recipe], task.run
         sequences = load_text(task.catalogue, run.text) if "text" in self.variant.inputs else None
         self.catalogue = task.catalogue
-        self.encoded = encode_for_network(
-            data, sequences, self.variant.inputs, task.train_rows, params.text.max_bag_words
-        )
+        recurrent = isinstance(self.variant, config.RecurrentVariant)
+        words = params.text.max_sequence_words if recurrent else params.text.max_bag_words
+        length = params.text.sequence_length if recurrent else None
+        self.encoded = encode_for_network(data, sequences, self.variant.inputs, task.train_rows, words, length)
         torch.manual_seed(run.seed)
-        self.network = build_mlp(self.variant, recipe, self.encoded, data.class_counts)
+        self.network = build_network(self.variant, recipe, self.encoded, data.class_counts)
         fit_network(
             self.network,
             self.encoded.inputs,
@@ -127,9 +149,13 @@ class NetworkEstimator:
             task.checkpoint_dir,
         )
 
-    def log_probabilities(self, rows: np.ndarray) -> Levels:
-        """Return the log softmax of the network's logits."""
-        return log_probabilities(self.network, self.encoded.inputs, rows)
+    def predict(self, rows: np.ndarray) -> Predictions:
+        """Return the log softmax of the network's logits, and the paths that a chain decodes."""
+        network, inputs, variant = self.network, self.encoded.inputs, self.variant
+        if isinstance(network, Chain):
+            assert isinstance(variant, config.ChainVariant)
+            return Predictions(*chain_predictions(network, inputs, rows, variant.decodings, variant.beam_width))
+        return Predictions(log_probabilities(network, inputs, rows))
 
     def save(self, stem: Path) -> None:
         """Write the weights as safetensors, and beside them in JSON what the inputs were encoded with."""
@@ -140,19 +166,3 @@ class NetworkEstimator:
         vocabulary = [words[number] for number in self.encoded.vocabulary]
         encoding = {"brands": self.encoded.brands, "vocabulary": vocabulary}
         artifacts.write_json(stem.with_name(f"{stem.name}.json"), encoding)
-
-
-def build_mlp(
-    variant: config.MLPVariant, recipe: config.Recipe, encoded: Encoded, class_counts: list[int]
-) -> MultitaskMLP:
-    """Make an untrained network that fits a run's encoded inputs."""
-    first = InputLayer(
-        brands=len(encoded.brands),
-        words=len(encoded.vocabulary),
-        image_size=len(encoded.image_mean),
-        hidden_size=variant.hidden_size,
-        dropout=recipe.input_dropout,
-    )
-    if recipe.standardize_image:
-        first.standardize(torch.from_numpy(encoded.image_mean), torch.from_numpy(encoded.image_scale))
-    return MultitaskMLP(first, class_counts, variant.hidden_layers, recipe.hidden_dropout)

@@ -4,7 +4,7 @@ Everything here is exact and independent of row order, so that the same predicti
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,31 @@ import numpy.typing as npt
 from lib.config import LEVELS
 
 DECODINGS = ("independent", "valid_path")
+"""How any model's log-probabilities are decoded here."""
+
+CHAIN_DECODINGS = ("hard", "soft", "soft_child")
+"""How chained models decode by themselves; their predictions hold the paths (`lib/decode.py`)."""
+
 METRICS = (*LEVELS, "mean", "path", "macro_f1", "valid_share")
 ROWS_AT_ONCE = 1024  # rows scored against every valid path at once: about 5 MB for the paper's 1,200 paths
 
 Codes = npt.NDArray[np.int16]
 Record = dict[str, str | int | float]
+
+
+class Decoded(NamedTuple):
+    """Paths that a chained model decoded by itself, best first.
+
+    Attributes
+    ----------
+    codes
+        int16 (rows, paths, 3).
+    scores
+        float16 (rows, paths, 3): log-probability of each class given the one before it; their sum is the path's.
+    """
+
+    codes: npt.NDArray[np.int16]
+    scores: npt.NDArray[np.float16]
 
 
 def independent(log_probabilities: Sequence[npt.NDArray[Any]]) -> Codes:
@@ -128,7 +148,7 @@ def tidy(run: Mapping[str, str | int], measured_on: str, decoding: str, values: 
     measured_on
         `test` or `train`.
     decoding
-        How the levels were decoded, one of `DECODINGS`.
+        How the levels were decoded, one of `DECODINGS` or `CHAIN_DECODINGS`.
     values
         What `metrics` returns; rounded to 6 decimals here.
 
@@ -148,6 +168,7 @@ def run_records(
     train_predicted: npt.NDArray[Any],
     train_codes: npt.NDArray[Any],
     paths: npt.NDArray[Any],
+    chained: Mapping[str, tuple[Codes, Codes]] | None = None,
 ) -> list[Record]:
     """Measure one run on its test rows, decoded both ways, and on its training rows.
 
@@ -165,11 +186,17 @@ def run_records(
         Integer array (rows, 3): each level's most probable class for the rows trained on.
     paths
         Integer array (valid paths, 3).
+    chained
+        What a chained model decoded by itself: decoding -> paths (rows, 3) of the test and of the training rows.
     """
+    on_test, on_train = decode(test, paths), {"independent": train_predicted}
+    for decoding, of_both in (chained or {}).items():
+        on_test[decoding], on_train[decoding] = of_both
     records = []
-    for decoding, predicted in decode(test, paths).items():
-        records += tidy(run, "test", decoding, metrics(predicted, test_codes, paths))
-    return records + tidy(run, "train", "independent", metrics(train_predicted, train_codes, paths))
+    for measured_on, found, codes in (("test", on_test, test_codes), ("train", on_train, train_codes)):
+        for decoding, predicted in found.items():
+            records += tidy(run, measured_on, decoding, metrics(predicted, codes, paths))
+    return records
 
 
 def _chunks(arrays: Sequence[npt.NDArray[Any]]) -> Iterator[list[npt.NDArray[Any]]]:

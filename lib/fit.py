@@ -1,4 +1,4 @@
-"""Gradient descent, by PyTorch Lightning: fit a network to a run's training rows, and read its log-probabilities."""
+"""Gradient descent, by PyTorch Lightning: fit a network to a run's training rows."""
 
 import logging
 import warnings
@@ -11,22 +11,23 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from torch import nn
 
 from lib.config import Recipe
 from lib.data import Batch, Batches, Inputs
-from lib.models import MultitaskMLP
+from lib.errors import StudyError
+from lib.optimizers import RowwiseAdadelta, RowwiseAdamW
+from lib.predict import Network, predictor_batches
+from lib.sequences import LengthBatches, make_batches
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # hundreds of short fits need no banner each
 warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)  # by Lightning
 
-ROWS_AT_ONCE = 4096  # rows that go through a network at once when nothing is learnt
 MONITORED = "validation_accuracy"  # mean of the levels, the paper's number
 UPDATES_BETWEEN_CHECKPOINTS = 2000  # some ten seconds of work are lost at most when a run is killed
 
 
 def fit_network(
-    network: MultitaskMLP,
+    network: Network,
     inputs: Inputs,
     train_rows: np.ndarray,
     validation_rows: np.ndarray,
@@ -70,17 +71,6 @@ def fit_network(
     return trainer.current_epoch
 
 
-def log_probabilities(network: MultitaskMLP, inputs: Inputs, rows: np.ndarray) -> list[np.ndarray]:
-    """Return each level's float16 log-probabilities for some rows, shapes (rows, classes)."""
-    network.eval()
-    with torch.inference_mode():
-        parts = [
-            [nn.functional.log_softmax(logits, dim=1).half().cpu() for logits in network(batch)]
-            for batch in Batches(inputs, rows, ROWS_AT_ONCE)
-        ]
-    return [torch.cat(level).numpy() for level in zip(*parts, strict=True)]
-
-
 class _BestWeights(Callback):
     """Keeps the weights of the highest validation accuracy, also in checkpoints, and puts them back at the end."""
 
@@ -113,7 +103,7 @@ class _Classifier(pl.LightningModule):
 
     def __init__(
         self,
-        network: MultitaskMLP,
+        network: Network,
         inputs: Inputs,
         train_rows: np.ndarray,
         validation_rows: np.ndarray,
@@ -123,16 +113,19 @@ class _Classifier(pl.LightningModule):
         super().__init__()
         self.network, self.inputs, self.recipe, self.seed = network, inputs, recipe, seed
         self.train_rows, self.validation_rows = train_rows, validation_rows
-        self.updates_per_epoch = ceil(len(train_rows) / recipe.batch_size)
+        self.updates_per_epoch = _updates_per_epoch(len(train_rows), recipe)
         self.epochs = max(recipe.epochs, ceil(recipe.min_updates / self.updates_per_epoch))
         self.epochs_between_validations = ceil(recipe.validate_every / self.updates_per_epoch)
         self.correct: list[torch.Tensor] = []
 
-    def train_dataloader(self) -> Batches:
-        return Batches(self.inputs, self.train_rows, self.recipe.batch_size, self._epoch_seed())
+    def train_dataloader(self) -> Batches | LengthBatches:
+        recipe = self.recipe
+        if not recipe.shuffle:
+            return Batches(self.inputs, self.train_rows, recipe.batch_size, None, recipe.drop_last)
+        return make_batches(self.inputs, self.train_rows, recipe.batch_size, self._epoch_seed(), recipe.drop_last)
 
-    def val_dataloader(self) -> Batches:
-        return Batches(self.inputs, self.validation_rows, ROWS_AT_ONCE)
+    def val_dataloader(self) -> Batches | LengthBatches:
+        return predictor_batches(self.network, self.inputs, self.validation_rows)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch  # the inputs went there as a whole
@@ -147,8 +140,7 @@ class _Classifier(pl.LightningModule):
         return self.network.loss(batch)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        for logits, codes in zip(self.network(batch), batch.codes.T, strict=True):
-            self.correct.append((logits.argmax(dim=1) == codes).sum())
+        self.correct.append((self.network.predict(batch) == batch.codes).sum())
 
     def on_validation_epoch_end(self) -> None:
         levels = len(self.network.class_counts)
@@ -159,9 +151,9 @@ class _Classifier(pl.LightningModule):
         recipe, parameters = self.recipe, self.network.parameters()
         optimizer: torch.optim.Optimizer
         if recipe.optimizer == "adadelta":
-            optimizer = torch.optim.Adadelta(parameters, lr=recipe.lr, rho=0.95, eps=1e-6)
+            optimizer = RowwiseAdadelta(parameters, lr=recipe.lr, rho=0.95, eps=1e-6)
         else:
-            optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+            optimizer = RowwiseAdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
         if recipe.schedule == "constant":
             return optimizer
         steps = self.epochs * self.updates_per_epoch
@@ -170,6 +162,16 @@ class _Classifier(pl.LightningModule):
 
     def _epoch_seed(self) -> int:
         return int(np.random.SeedSequence([self.seed, self.current_epoch]).generate_state(1)[0])
+
+
+def _updates_per_epoch(rows: int, recipe: Recipe) -> int:
+    updates = rows // recipe.batch_size if recipe.drop_last else ceil(rows / recipe.batch_size)
+    if not updates:
+        raise StudyError(
+            f"A recipe with 'drop_last: true' needs at least one full batch of training rows: "
+            f"its batch_size is {recipe.batch_size}. Found {rows} rows."
+        )
+    return updates
 
 
 def _callbacks(recipe: Recipe, module: _Classifier, checkpoint_dir: Path | None) -> list[Callback]:

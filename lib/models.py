@@ -59,23 +59,28 @@ class InputLayer(nn.Module):
         Units of the layer.
     dropout : float
         Share of the inputs that is left out in training (paper, section 3.3).
+    scalar_brand : bool
+        Whether the brand's number is one input, as it is, beside or instead of the one-hot brand.
     """
 
-    def __init__(self, brands: int, words: int, image_size: int, hidden_size: int, dropout: float) -> None:
+    def __init__(
+        self, brands: int, words: int, image_size: int, hidden_size: int, dropout: float, scalar_brand: bool = False
+    ) -> None:
         super().__init__()
         self.dropout = Dropout(dropout)
         self.brand = nn.Embedding(brands + 1, hidden_size, padding_idx=UNKNOWN_BRAND) if brands else None
         self.words = nn.EmbeddingBag(words, hidden_size, mode="sum") if words else None
         self.image = nn.Linear(image_size, hidden_size, bias=False) if image_size else None
+        self.brand_number = nn.Linear(1, hidden_size, bias=False) if scalar_brand else None
         self.bias = nn.Parameter(torch.zeros(hidden_size))
         self.image_mean = nn.Buffer(torch.zeros(image_size))
         self.image_scale = nn.Buffer(torch.ones(image_size))
-        self._initialise(brands + words + image_size + hidden_size)
+        self._initialise(brands + words + image_size + scalar_brand + hidden_size)
 
     def _initialise(self, fan_in_and_out: int) -> None:
         """Draw the parts of the weight matrix as Glorot and Bengio (2010) would for the whole."""
         bound = (6 / fan_in_and_out) ** 0.5
-        for part in (self.brand, self.words, self.image):
+        for part in (self.brand, self.words, self.image, self.brand_number):
             if part is not None:
                 nn.init.uniform_(part.weight, -bound, bound)
         if self.brand is not None:
@@ -92,6 +97,8 @@ class InputLayer(nn.Module):
         if self.brand is not None and batch.brand is not None:
             brand, kept = self.brand(batch.brand), self._kept(batch.brand)
             output = output + (brand if kept is None else brand * kept[:, None])
+        if self.brand_number is not None and batch.brand is not None:
+            output = output + self.brand_number(self.dropout(batch.brand[:, None].float()))
         if self.words is not None and batch.words is not None:
             output = output + self.words(batch.words, batch.offsets, per_sample_weights=self._kept(batch.words))
         if self.image is not None and batch.image is not None:
@@ -125,10 +132,7 @@ class MultitaskMLP(nn.Module):
         super().__init__()
         hidden_size = len(input_layer.bias)
         self.input_layer = input_layer
-        layers: list[nn.Module] = [nn.ReLU(), Dropout(dropout)]
-        for _ in range(hidden_layers - 1):
-            layers += [nn.Linear(hidden_size, hidden_size), nn.ReLU(), Dropout(dropout)]
-        self.trunk = nn.Sequential(*layers)
+        self.trunk = make_trunk(hidden_size, hidden_layers, dropout)
         self.class_counts = list(class_counts)
         self.heads = nn.Linear(hidden_size, sum(class_counts))
         for module in [*self.trunk, self.heads]:
@@ -143,8 +147,25 @@ class MultitaskMLP(nn.Module):
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Return the sum over the levels of the mean cross-entropy."""
-        losses = [nn.functional.cross_entropy(z, y) for z, y in zip(self(batch), batch.codes.T, strict=True)]
-        return torch.stack(losses).sum()
+        return summed_cross_entropy(self(batch), batch.codes)
+
+    def predict(self, batch: Batch) -> torch.Tensor:
+        """Return the most probable class of each level, shape (rows, 3)."""
+        return torch.stack([logits.argmax(dim=1) for logits in self(batch)], dim=1)
+
+
+def make_trunk(hidden_size: int, hidden_layers: int, dropout: float) -> nn.Sequential:
+    """Make what follows a first dense layer: ReLU and dropout, and the other hidden layers with theirs."""
+    layers: list[nn.Module] = [nn.ReLU(), Dropout(dropout)]
+    for _ in range(hidden_layers - 1):
+        layers += [nn.Linear(hidden_size, hidden_size), nn.ReLU(), Dropout(dropout)]
+    return nn.Sequential(*layers)
+
+
+def summed_cross_entropy(logits: Sequence[torch.Tensor], codes: torch.Tensor) -> torch.Tensor:
+    """Return the sum over the levels of the mean cross-entropy; `codes` has shape (rows, 3)."""
+    losses = [nn.functional.cross_entropy(z, y) for z, y in zip(logits, codes.T, strict=True)]
+    return torch.stack(losses).sum()
 
 
 class Naive:

@@ -17,7 +17,7 @@ from lib.bootstrap import Sample, group_weights, intervals, resample
 from lib.config import LEVELS, build_dir, load_params, report_dir
 from lib.contrasts import Measure, Samples, contrast_table
 from lib.errors import StudyError
-from lib.evaluate import correctness, decode
+from lib.evaluate import CHAIN_DECODINGS, correctness, decode
 from lib.runs import Run
 
 RUN = ["variant", "recipe", "text", "split", "train_size", "seed"]
@@ -102,7 +102,7 @@ def collect(catalogue: str) -> pd.DataFrame:
 
 
 def resample_all(catalogue: str, results: pd.DataFrame) -> Samples:
-    """Measure and resample every model of `results`, on test rows in both decodings and on its training rows.
+    """Measure and resample every model of `results`, on test and on training rows, in each way it was decoded.
 
     Returns
     -------
@@ -185,6 +185,10 @@ def _predictions(path: Any, truth: Truth) -> Iterator[tuple[tuple[str, str], npt
             for decoding, predicted in decode(levels, truth.paths).items():
                 yield (decoding, "test"), file["test_rows"], predicted
             yield ("independent", "train"), file["train_rows"], file["train_predicted"]
+            for decoding in CHAIN_DECODINGS:
+                if f"test_{decoding}" in file:
+                    yield (decoding, "test"), file["test_rows"], file[f"test_{decoding}"][:, 0]
+                    yield (decoding, "train"), file["train_rows"], file[f"train_{decoding}"]
     except KeyError as error:
         raise StudyError(f"{path} lacks an array: {error}. Run `dvc repro` to make it again.") from error
 

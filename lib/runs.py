@@ -8,6 +8,9 @@ from lib import config
 NO_RECIPE = "none"
 """What the results call the recipe of a model that is not trained by gradient descent."""
 
+WITHOUT_RECIPE = ("naive", "linear")
+"""The models that are not."""
+
 
 @dataclass(frozen=True, order=True)
 class Run:
@@ -66,13 +69,13 @@ def _sizes(line: config.Runs, catalogue: config.Catalogue) -> list[int | Literal
 
 
 def _seeds(variant: config.Variant, line: config.Runs, size: int | str, catalogue: config.Catalogue) -> int:
-    if size == "all" and variant.model != "mlp":
+    if size == "all" and variant.model in WITHOUT_RECIPE:
         return 1
     return min(line.seeds or catalogue.seeds, catalogue.seeds)
 
 
 def _recipe(variant: config.Variant, line: config.Runs) -> str:
-    return line.recipe if variant.model == "mlp" else NO_RECIPE
+    return NO_RECIPE if variant.model in WITHOUT_RECIPE else line.recipe
 
 
 def _text(variant: config.Variant, line: config.Runs) -> config.Text:

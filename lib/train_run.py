@@ -7,7 +7,7 @@ import torch
 
 from lib import artifacts, config
 from lib.data import load_catalogue_data
-from lib.estimators import Levels, Task, make_estimator
+from lib.estimators import Predictions, Task, make_estimator
 from lib.evaluate import independent, run_records
 from lib.runs import Run
 from lib.splits import test_rows, training_rows
@@ -23,27 +23,34 @@ def run_one(catalogue: str, variant: str, run: Run, folder: Path) -> None:
     checkpoints = folder.with_name(f"{folder.name}.checkpoint")
     estimator = make_estimator(config.get_variant(params, variant))
     estimator.fit(Task(catalogue, run, train_rows, validation_rows, checkpoints))
-    levels = {name: _half(estimator.log_probabilities(part)) for name, part in rows.items()}
-    train_predicted = independent(levels.pop("train"))
+    found = {name: _half(estimator.predict(part)) for name, part in rows.items()}
+    on_train = _decoded(found.pop("train"))
     records = run_records(
         run.columns(variant, len(train_rows)),
-        levels["test"],
+        found["test"].levels,
         data.codes[rows["test"]],
-        train_predicted,
+        on_train["predicted"],
         data.codes[train_rows],
         data.paths,
+        {name: (paths.codes[:, 0], on_train[name]) for name, paths in found["test"].decoded.items()},
     )
     with artifacts.whole(folder) as partial:
         partial.mkdir(parents=True)
-        _write_predictions(partial / f"{stem}.npz", rows, levels, train_predicted)
+        _write_predictions(partial / f"{stem}.npz", rows, found, on_train)
         artifacts.write_json(partial / "metrics.json", records)
         if run.size == "all" and run.seed == 0:
             estimator.save(partial / stem)
     artifacts.remove(checkpoints)
 
 
-def _half(levels: Levels) -> Levels:
-    return [level.astype(np.float16) for level in levels]
+def _half(predictions: Predictions) -> Predictions:
+    return predictions._replace(levels=[level.astype(np.float16) for level in predictions.levels])
+
+
+def _decoded(predictions: Predictions) -> dict[str, np.ndarray]:
+    """Return one path a row: each level's most probable class as `predicted`, and a chain's by the decoding's name."""
+    found: dict[str, np.ndarray] = {"predicted": independent(predictions.levels)}
+    return found | {name: paths.codes[:, 0] for name, paths in predictions.decoded.items()}
 
 
 def gpu_is_there() -> bool:
@@ -52,8 +59,13 @@ def gpu_is_there() -> bool:
 
 
 def _write_predictions(
-    path: Path, rows: dict[str, np.ndarray], levels: dict[str, Levels], train_predicted: np.ndarray
+    path: Path, rows: dict[str, np.ndarray], found: dict[str, Predictions], on_train: dict[str, np.ndarray]
 ) -> None:
-    arrays = {f"{name}_rows": part.astype(np.int32) for name, part in rows.items()}
-    arrays |= {f"{name}_{level}": array for name, parts in levels.items() for level, array in enumerate(parts)}
-    np.savez_compressed(path, allow_pickle=False, train_predicted=train_predicted, **arrays)
+    """Write all that is asked of a run later on; the contract is in `docs/architecture.md`."""
+    arrays = {f"train_{name}": predicted for name, predicted in on_train.items()}
+    arrays |= {f"{name}_rows": part.astype(np.int32) for name, part in rows.items()}
+    for name, predictions in found.items():
+        arrays |= {f"{name}_{level}": array for level, array in enumerate(predictions.levels)}
+        for decoding, paths in predictions.decoded.items():
+            arrays |= {f"{name}_{decoding}": paths.codes, f"{name}_{decoding}_scores": paths.scores}
+    np.savez_compressed(path, allow_pickle=False, **arrays)

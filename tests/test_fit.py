@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from lib import fit
+from lib import fit, predict
 from lib.config import Recipe
 from lib.data import make_inputs
 from lib.models import InputLayer, MultitaskMLP
@@ -52,7 +52,7 @@ def same(a, b):
 
 
 def accuracy(model, inputs, rows=np.arange(100, 120)):  # noqa: B008
-    levels = fit.log_probabilities(model, inputs, rows)
+    levels = predict.log_probabilities(model, inputs, rows)
     return np.mean([level.argmax(1) == inputs.codes[rows, i].numpy() for i, level in enumerate(levels)])
 
 
@@ -114,7 +114,7 @@ def test_a_killed_training_resumes_from_its_last_checkpoint_to_the_same_weights(
 
 def test_log_probabilities_are_those_of_the_rows_asked_for(inputs):
     model, _ = trained(inputs)
-    some, every = (fit.log_probabilities(model, inputs, rows) for rows in (np.array([5, 3]), np.arange(120)))
+    some, every = (predict.log_probabilities(model, inputs, rows) for rows in (np.array([5, 3]), np.arange(120)))
     for a, b in zip(some, every, strict=True):
         np.testing.assert_allclose(a, b[[5, 3]], rtol=1e-2)
         np.testing.assert_allclose(np.exp(b.astype(float)).sum(1), 1, atol=2e-3)

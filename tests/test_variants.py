@@ -1,0 +1,211 @@
+"""The chained and the recurrent variants through the whole `train` stage, on a tiny catalogue."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+import yaml
+
+from lib import artifacts, config, data, fit, train
+from lib.errors import StudyError
+from lib.results import load_truth, resample_all
+from lib.runs import grid
+
+TEXT = {"inputs": ["brand", "text"]}
+DENSE = {"hidden_layers": 2, "hidden_size": 32}
+RECURRENT = {"embedding_size": 16, "hidden_size": 16}
+VARIANTS = {
+    "sequential": {"model": "sequential", **TEXT, **DENSE},
+    "lstm": {"model": "lstm", **TEXT, **RECURRENT, "decodings": ["hard", "soft", "soft_child"]},
+    "lstm_multitask": {"model": "lstm_multitask", "inputs": ["brand", "text", "image"], **RECURRENT},
+}
+DEPARTURES = {
+    "frozen": VARIANTS["sequential"] | {"frozen_trunk": True},
+    "leaked": VARIANTS["lstm"] | {"leak_own_label": True},
+    "scalar": {"model": "mlp", **TEXT, **DENSE, "brand_encoding": "scalar"},
+}
+LINES = [{"recipe": "tuned", "text": "masked", "splits": ["random"], "train_sizes": "largest", "seeds": 1}]
+chained = pytest.mark.parametrize("variant", ["sequential", "lstm"])
+
+
+def write_study(root, recipe=None, **variants):
+    params = tiny.params()
+    recipes = params["recipes"] | {
+        "tuned": params["recipes"]["tuned"] | {"lr": 0.01, "input_dropout": 0.0} | (recipe or {})
+    }
+    tiny.write(root, variants=variants, recipes=recipes, runs=LINES)
+    data.load_catalogue_data.cache_clear()
+    data.load_text.cache_clear()
+
+
+def outputs(root):
+    folders = [root / "build/tiny/predictions", root / "build/tiny/models", root / "reports"]
+    return {str(f.relative_to(root)): f.read_bytes() for folder in folders for f in folder.rglob("*") if f.is_file()}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A study whose chained and recurrent variants are trained once, and the table of each one's metrics."""
+    root = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDY_ROOT", str(root))
+        write_study(root, **VARIANTS)
+        tables = {variant: train.train("tiny", variant, workers=0) for variant in VARIANTS}
+        yield root, tables
+
+
+def arrays(root, variant):
+    [path] = (root / "build/tiny/predictions" / variant).glob("*.npz")
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_learns_what_the_words_say(trained, variant):
+    table = trained[1][variant].query("measured_on == 'test' and decoding == 'independent'")
+    assert table.set_index("metric")["value"]["mean"] > 0.8
+
+
+@chained
+def test_the_predictions_of_a_chain_hold_its_paths_and_their_conditional_probabilities(trained, variant):
+    root, _ = trained
+    found, decodings = arrays(root, variant), VARIANTS[variant].get("decodings", ["hard", "soft"])
+    for part in ("test", "validation"):
+        rows = len(found[f"{part}_rows"])
+        for decoding in decodings:
+            width = 1 if decoding == "hard" else 5
+            codes, scores = found[f"{part}_{decoding}"], found[f"{part}_{decoding}_scores"]
+            assert codes.dtype == np.int16
+            assert scores.dtype == np.float16
+            assert codes.shape == scores.shape == (rows, width, 3)
+            first = np.take_along_axis(found[f"{part}_0"], codes[:, :, 0].astype(int), axis=1)
+            np.testing.assert_array_equal(first, scores[:, :, 0])
+        ranks = found[f"{part}_soft_scores"].astype(float).sum(2)
+        assert (np.diff(ranks, axis=1) <= 0.02).all()  # best first, as far as float16 tells
+    assert {f"train_{decoding}" for decoding in decodings} <= set(found)
+    assert found["train_hard"].shape == (len(found["train_rows"]), 3)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_log_probabilities_of_each_level_are_a_distribution(trained, variant):
+    found = arrays(trained[0], variant)
+    for part in ("test", "validation"):
+        for level in range(3):
+            sums = np.exp(found[f"{part}_{level}"].astype(float)).sum(1)
+            np.testing.assert_allclose(sums, 1, atol=2e-3)
+
+
+@chained
+def test_a_chain_is_measured_in_each_of_its_decodings(trained, variant):
+    table = trained[1][variant]
+    ways = {*VARIANTS[variant].get("decodings", ["hard", "soft"]), "independent"}
+    assert set(table[table["measured_on"] == "test"]["decoding"]) == ways | {"valid_path"}
+    assert set(table[table["measured_on"] == "train"]["decoding"]) == ways
+
+
+def test_the_results_stage_finds_the_same_numbers_in_the_stored_paths(trained):
+    _, tables = trained
+    results = pd.concat(tables.values())
+    samples = resample_all("tiny", results)
+    assert {measure.decoding for measure in samples if measure.variant == "lstm"} == {
+        *("independent", "valid_path", "hard", "soft", "soft_child")
+    }
+    for measure, sample in samples.items():
+        stored = results
+        for name, value in measure._asdict().items():
+            stored = stored[stored[name] == value]
+        paths = stored[stored["metric"] == "path"]["value"].tolist()
+        np.testing.assert_allclose(sample.values[:, 4], paths, atol=1e-6)
+    assert len(load_truth("tiny").codes) == 240
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_is_saved_with_what_its_inputs_were_encoded_with(trained, variant):
+    root, _ = trained
+    folder = root / "build/tiny/models" / variant
+    [encoding] = [artifacts.read_json(path) for path in folder.glob("*.json")]
+    assert "denim" in encoding["vocabulary"]
+    assert len(list(folder.glob("*.safetensors"))) == 1
+
+
+@pytest.mark.parametrize("name", DEPARTURES)
+def test_each_departure_of_the_original_code_trains(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    recipe = {"epochs": 2, "min_updates": 0, "shuffle": False, "drop_last": True, "patience": None}
+    write_study(tmp_path, recipe, **{name: DEPARTURES[name]})
+    assert train.train("tiny", name, workers=0)["value"].between(0, 1).all()
+
+
+def test_two_trainings_of_a_chain_of_lstms_leave_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    write_study(tmp_path, {"epochs": 2, "min_updates": 0}, lstm=VARIANTS["lstm"])
+    train.train("tiny", "lstm", workers=0)
+    first = outputs(tmp_path)
+    train.train("tiny", "lstm", workers=0)
+    assert outputs(tmp_path) == first
+
+
+def test_a_killed_training_of_an_lstm_resumes_to_the_same_bytes(tmp_path, monkeypatch):
+    """Sparse states of the optimizer and batches by length included."""
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    monkeypatch.setattr(fit, "UPDATES_BETWEEN_CHECKPOINTS", 1)
+    write_study(tmp_path, {"epochs": 4, "min_updates": 0}, lstm=VARIANTS["lstm"])
+
+    class Killed(BaseException):
+        pass
+
+    def die_in_epoch_2(self, batch, batch_idx):
+        if self.current_epoch == 2:
+            raise Killed
+        return self.network.loss(batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit._Classifier, "training_step", die_in_epoch_2)
+        with pytest.raises(Killed):
+            train.train("tiny", "lstm", workers=0)
+    assert list((tmp_path / "build/tiny/work").rglob("last.ckpt"))
+    train.train("tiny", "lstm", workers=0)
+    resumed = outputs(tmp_path)
+    train.train("tiny", "lstm", workers=0)
+    assert outputs(tmp_path) == resumed
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        ({**VARIANTS["lstm"], "inputs": ["brand"]}, "an LSTM reads text, which is not among the inputs ['brand']"),
+        ({**VARIANTS["lstm"], "inputs": ["text", "image"]}, "'lstm_multitask' also reads photos"),
+        ({**DEPARTURES["scalar"], "inputs": ["text"]}, "'brand_encoding: scalar' needs the brand"),
+        ({**VARIANTS["lstm"], "decodings": ["soft", "soft"]}, "should name each once"),
+        ({**VARIANTS["sequential"], "decodings": ["greedy"]}, "'hard', 'soft' or 'soft_child'. Got 'greedy' instead"),
+        ({**VARIANTS["sequential"], "frozen": True}, "Did you mean 'frozen_trunk'?"),
+        ({**VARIANTS["lstm_multitask"], "beam_width": 5}, "unknown key 'beam_width'"),
+        ({**VARIANTS["lstm"], "model": "lstms"}, "'lstm_multitask'"),
+    ],
+)
+def test_a_wrong_variant_is_refused_with_what_was_expected(tmp_path, monkeypatch, variant, message):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tiny.params(variants={"wrong": variant}, runs=LINES)))
+    with pytest.raises(StudyError) as error:
+        config.load_params()
+    assert message in str(error.value)
+
+
+def test_dropping_the_only_batch_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    write_study(tmp_path, {"drop_last": True, "batch_size": 1000}, lstm=VARIANTS["lstm"])
+    with pytest.raises(StudyError, match="needs at least one full batch of training rows: its batch_size is 1000"):
+        train.train("tiny", "lstm", workers=0)
+
+
+def test_networks_have_a_recipe_and_a_run_for_each_seed(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    (tmp_path / "params.yaml").write_text(
+        yaml.safe_dump(tiny.params(variants=VARIANTS, runs=[LINES[0] | {"seeds": 2}]))
+    )
+    params, catalogue = config.load_params(), config.Catalogue(**tiny.catalogue())
+    for variant in VARIANTS:
+        assert [(run.recipe, run.seed) for run in grid(variant, params, catalogue)] == [("tuned", 0), ("tuned", 1)]
