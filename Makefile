@@ -45,11 +45,12 @@ lock: .venv/.made  ## compile requirements.lock again from pyproject.toml
 clean:  ## remove build/ (what stages made; the DVC cache still has it)
 	rm -rf build
 
-# uv is in the lock. It puts itself and everything else at the locked versions, checked by their hashes.
+# uv is in the lock. It puts itself and everything else at the locked versions, checked by their hashes, and compiles them:
+# many processes import them, and some systems forbid Python to keep what it compiles.
 .venv/.made: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed; $(PYTHON) is not. Name one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@test -x .venv/bin/uv || { $(PYTHON) -m venv --clear .venv && \
 		.venv/bin/python -m pip install --quiet "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)"; }
-	.venv/bin/uv pip sync --python .venv/bin/python --require-hashes requirements.lock
+	.venv/bin/uv pip sync --python .venv/bin/python --require-hashes --compile-bytecode requirements.lock
 	@touch $@

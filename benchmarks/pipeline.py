@@ -30,7 +30,7 @@ def copy_tracked(target):
         if not name.startswith("reports/") and name != "dvc.lock" and (REPOSITORY / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, target / name)
-    if (REPOSITORY / "data").exists():
+    if (REPOSITORY / "data").exists() and not (target / "data").exists():
         (target / "data").symlink_to(REPOSITORY / "data")
     subprocess.run(["git", "init", "--quiet"], cwd=target, check=True)
 
