@@ -406,6 +406,8 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(shop, tmp_path):
 
 FULL = """
 import resource, runpy, signal, sys
+import lib.crawl.cache
+lib.crawl.cache._COMMIT_SECONDS = 0
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 runpy.run_module("lib.crawl", run_name="__main__", alter_sys=False)
@@ -413,7 +415,7 @@ runpy.run_module("lib.crawl", run_name="__main__", alter_sys=False)
 
 
 def test_a_full_disk_is_one_clear_error(shop, tmp_path, monkeypatch):
-    """No file may grow beyond a limit, which is what a full disk is to who writes."""
+    """No file may grow beyond a limit, which is what a full disk is to who writes; and all is written at once."""
     start = tmp_path / "start.py"
     start.write_text(FULL)
     popen = subprocess.Popen

@@ -6,11 +6,12 @@ With `--photos` the start addresses are those of photos. What is fetched is kept
 standard input does: with the process that started it.
 """
 
+import argparse
 import os
-import sys
 from pathlib import Path
 from threading import Thread
 
+from PIL import Image
 from scrapy.crawler import AsyncCrawlerProcess
 
 from lib.crawl.cache import open_cache
@@ -48,4 +49,9 @@ def _end_with_input() -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), PhotoSpider if sys.argv[2:] == ["--photos"] else CatalogueSpider)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("spec", type=Path, metavar="SPEC.json", help="a file that holds a CrawlSpec")
+    parser.add_argument("--photos", action="store_true", help="the start addresses are those of photos")
+    arguments = parser.parse_args()
+    Image.MAX_IMAGE_PIXELS = None  # this process decodes nothing: it only reads what headers say
+    main(arguments.spec, PhotoSpider if arguments.photos else CatalogueSpider)

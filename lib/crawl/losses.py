@@ -31,8 +31,6 @@ _BROKEN = {
     DownloadTimeoutError: "it took too long",
 }
 
-Image.MAX_IMAGE_PIXELS = None  # nothing is decoded here; `pixels` only reads what a header says
-
 
 def explain(error: BaseException) -> tuple[str, str]:
     """Return the reason of a loss, and what else there is to say of it."""
@@ -69,7 +67,10 @@ def path_of(address: str, host: bool = False) -> str:
 
 
 def pixels(photo: bytes) -> int:
-    """Return how many pixels a photo's header states; 0 if nothing can be made of it."""
+    """Return how many pixels a photo's header states; 0 if nothing can be made of it.
+
+    Pillow refuses to open very large ones, unless `Image.MAX_IMAGE_PIXELS` is None, as it is in the crawler's process.
+    """
     try:
         with Image.open(io.BytesIO(photo), formats=_FORMATS) as image:
             return image.width * image.height
