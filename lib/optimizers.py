@@ -11,12 +11,8 @@ from typing import Any
 import torch
 
 
-class RowwiseAdadelta(torch.optim.Adadelta):
-    """Adadelta (Zeiler, 2012), the same as PyTorch's whether gradients are sparse or not.
-
-    A row without a gradient does not move, and its two averages shrink by `rho` in every update. That is made up for
-    when the row is next in a batch, so nothing is left out.
-    """
+class _Rowwise(torch.optim.Optimizer):
+    """Updates the parameters with a sparse gradient a row at a time, and leaves the others to the next class."""
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Do one update."""
@@ -25,6 +21,17 @@ class RowwiseAdadelta(torch.optim.Adadelta):
             self._step_rows(group, parameter, self.state[parameter])
         super().step()
         return loss
+
+    def _step_rows(self, group: dict[str, Any], parameter: torch.Tensor, state: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+
+class RowwiseAdadelta(_Rowwise, torch.optim.Adadelta):
+    """Adadelta (Zeiler, 2012), the same as PyTorch's whether gradients are sparse or not.
+
+    A row without a gradient does not move, and its two averages shrink by `rho` in every update. That is made up for
+    when the row is next in a batch, so nothing is left out.
+    """
 
     @torch.no_grad()
     def _step_rows(self, group: dict[str, Any], parameter: torch.Tensor, state: dict[str, Any]) -> None:
@@ -40,21 +47,13 @@ class RowwiseAdadelta(torch.optim.Adadelta):
         parameter[rows] -= group["lr"] * change
 
 
-class RowwiseAdamW(torch.optim.AdamW):
+class RowwiseAdamW(_Rowwise, torch.optim.AdamW):
     """AdamW (Loshchilov and Hutter, 2019); for sparse gradients without its first moment.
 
     AdamW spreads a gradient over some ten updates, of which most would fall on rows that are not in the batch. Here a
     row takes the whole of the step at once. Its second moment shrinks as if the row had been in every batch. Weight
     decay comes with the row's updates only.
     """
-
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Do one update."""
-        loss = _evaluated(closure)
-        for group, parameter in _with_sparse_gradient(self.param_groups):
-            self._step_rows(group, parameter, self.state[parameter])
-        super().step()
-        return loss
 
     @torch.no_grad()
     def _step_rows(self, group: dict[str, Any], parameter: torch.Tensor, state: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ def install(stage: str) -> None:
     """Note every field that is read from a model of parameters, but for what validation reads."""
     noted: set[tuple[str, str]] = set()
     loading = False
-    load, read = config._load, config.Strict.__getattribute__
+    load, read = config.load, config.Strict.__getattribute__
 
     def noting_load(model, path):
         nonlocal loading
@@ -47,7 +47,7 @@ def install(stage: str) -> None:
                 file.write(json.dumps([stage, *key]) + "\n")
         return read(self, name)
 
-    config._load = noting_load
+    config.load = noting_load
     config.Strict.__getattribute__ = noting_read
 
 

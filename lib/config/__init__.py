@@ -1,0 +1,140 @@
+"""Parameters of the study: read from `params.yaml` and `catalogues/NAME.yaml`, validated, and typed.
+
+A wrong key or value raises one `StudyError` that says where it stands, what was expected and what was found.
+"""
+
+import os
+from pathlib import Path
+
+from lib.config.base import LEVELS, Input, Section, Share, Size, Split, Strict, Text
+from lib.config.catalogue import Backbone, Catalogue, Kind
+from lib.config.params import CleanParams, ImageParams, Params, Recipe, Runs, SplitParams, Studied, TextParams
+from lib.config.reading import Model, load, validate
+from lib.config.variants import (
+    BrandEncoding,
+    ChainVariant,
+    Decoding,
+    DenseVariant,
+    LinearVariant,
+    LSTMMultitaskVariant,
+    LSTMVariant,
+    MLPVariant,
+    NaiveVariant,
+    RecurrentVariant,
+    SequentialVariant,
+    Variant,
+)
+from lib.errors import StudyError, nearest
+
+__all__ = [
+    "LEVELS",
+    "Backbone",
+    "BrandEncoding",
+    "Catalogue",
+    "ChainVariant",
+    "CleanParams",
+    "Decoding",
+    "DenseVariant",
+    "ImageParams",
+    "Input",
+    "Kind",
+    "LSTMMultitaskVariant",
+    "LSTMVariant",
+    "LinearVariant",
+    "MLPVariant",
+    "Model",
+    "NaiveVariant",
+    "Params",
+    "Recipe",
+    "RecurrentVariant",
+    "Runs",
+    "Section",
+    "SequentialVariant",
+    "Share",
+    "Size",
+    "Split",
+    "SplitParams",
+    "Strict",
+    "Studied",
+    "Text",
+    "TextParams",
+    "Variant",
+    "build_dir",
+    "get_variant",
+    "load_catalogue",
+    "load_params",
+    "load_section",
+    "report_dir",
+    "root",
+    "studied",
+]
+
+
+def root() -> Path:
+    """Return the study's folder: the `STUDY_ROOT` variable, or the folder that holds `lib`."""
+    return Path(os.environ.get("STUDY_ROOT") or Path(__file__).parents[2]).resolve()
+
+
+def load_params() -> Params:
+    """Read and validate `params.yaml`."""
+    return load(Params, root() / "params.yaml")
+
+
+def load_catalogue(name: str) -> Catalogue:
+    """Read and validate `catalogues/NAME.yaml`.
+
+    Raises
+    ------
+    StudyError
+        If there is no such catalogue, or its file is wrong.
+    """
+    path = root() / "catalogues" / f"{name}.yaml"
+    if not path.is_file():
+        names = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        raise StudyError(f"There is no catalogue '{name}': {path} is missing. Known: {names}.{nearest(name, names)}")
+    return load(Catalogue, path)
+
+
+def load_section(name: str, model: type[Model]) -> Model:
+    """Read and validate the section of `catalogues/NAME.yaml` that says where its products come from."""
+    catalogue = load_catalogue(name)
+    return validate(model, getattr(catalogue, catalogue.kind), f"{name}.yaml", f"{catalogue.kind}.")
+
+
+def get_variant(params: Params, name: str) -> Variant:
+    """Return a variant by name, or raise a `StudyError` that names the nearest one."""
+    if name not in params.variants:
+        hint = nearest(name, params.variants)
+        raise StudyError(f"There is no variant '{name}' in params.yaml. Known: {list(params.variants)}.{hint}")
+    return params.variants[name]
+
+
+def studied(name: str) -> Studied:
+    """Return the `study` entry of a catalogue, with absolute paths that exist.
+
+    Raises
+    ------
+    StudyError
+        If the catalogue is not listed, or one of its files is missing.
+    """
+    study = load_params().study
+    if name not in study:
+        raise StudyError(f"params.yaml: study does not list '{name}'. It lists {list(study)}.{nearest(name, study)}")
+    entry = Studied(
+        source=root() / study[name].source,
+        weights=(root() / weights) if (weights := study[name].weights) else None,
+    )
+    for path in (entry.source, entry.weights):
+        if path is not None and not path.exists():
+            raise StudyError(f"The catalogue '{name}' needs {path}, which is missing. Run `make data` to fetch it.")
+    return entry
+
+
+def build_dir(catalogue: str, *parts: str) -> Path:
+    """Return a path below `build/CATALOGUE/`."""
+    return root().joinpath("build", catalogue, *parts)
+
+
+def report_dir(catalogue: str, *parts: str) -> Path:
+    """Return a path below `reports/CATALOGUE/`."""
+    return root().joinpath("reports", catalogue, *parts)
