@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lib.config.base import Share, Size, Split, Strict, Text
-from lib.config.variants import Variant
+from lib.config.variants import FusionVariant, Variant
 from lib.errors import nearest
 
 
@@ -100,14 +100,23 @@ class Params(Strict):
     runs: list[Runs] = Field(min_length=1)
 
     @model_validator(mode="after")
+    def _fusions_are_of_variants(self) -> Self:
+        for name, variant in self.variants.items():
+            for part, settings in variant.of.items() if isinstance(variant, FusionVariant) else ():
+                _known(f"variants.{name}.of names", "variant", [part], list(self.variants))
+                if settings != self.variants[part]:
+                    raise ValueError(f"variants.{name}.of.{part} differs from variants.{part}; write {part}: *{part}")
+        return self
+
+    @model_validator(mode="after")
     def _runs_name_what_exists(self) -> Self:
         for runs in self.runs:
-            _known("recipe", [runs.recipe], list(self.recipes))
-            _known("variant", runs.variants or [], list(self.variants))
+            _known("runs name", "recipe", [runs.recipe], list(self.recipes))
+            _known("runs name", "variant", runs.variants or [], list(self.variants))
         return self
 
 
-def _known(kind: str, names: list[str], known: list[str]) -> None:
+def _known(where: str, kind: str, names: list[str], known: list[str]) -> None:
     for name in names:
         if name not in known:
-            raise ValueError(f"runs name the {kind} '{name}', which is not among {known}.{nearest(name, known)}")
+            raise ValueError(f"{where} the {kind} '{name}', which is not among {known}.{nearest(name, known)}")
