@@ -1,0 +1,85 @@
+"""What the figures, tables and sentences of the results are made from: `intervals.csv`, `contrasts.csv`, and the grid."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lib.artifacts import existing
+from lib.config import load_catalogue, load_params, report_dir
+from lib.evaluate import usual_decodings
+from lib.runs import NO_RECIPE
+
+USUAL = "usual"
+"""Stands for each variant's usual decoding: a chain's own first one, independent levels for others."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The results of one catalogue, and which of them are the main experiment.
+
+    Attributes
+    ----------
+    intervals, contrasts
+        The tables of that name.
+    recipe, text
+        Of the main experiment, the first line of `runs` in `params.yaml`.
+    named_sizes
+        The training sizes that the catalogue gives as numbers; any other is labelled as 'all'.
+    experiment_size
+        The training size of experiments that need only one.
+    """
+
+    intervals: pd.DataFrame
+    contrasts: pd.DataFrame
+    recipe: str = "tuned"
+    text: str = "masked"
+    named_sizes: tuple[int, ...] = ()
+    experiment_size: int | None = None
+
+    @classmethod
+    def read(cls, catalogue: str) -> "View":
+        """Read what the `results` stage wrote."""
+        intervals, contrasts = (
+            pd.read_csv(existing(report_dir(catalogue, f"{name}.csv")), keep_default_na=False)
+            for name in ("intervals", "contrasts")
+        )
+        main, settings = load_params().runs[0], load_catalogue(catalogue)
+        sizes = tuple(size for size in settings.train_sizes if size != "all")
+        experiment_size = getattr(settings, "experiment_size", None)
+        return cls(intervals, contrasts, main.recipe, str(main.text), sizes, experiment_size)
+
+    def measured(self, *, on: str | None = "test", decoding: str = USUAL, **fields: object) -> pd.DataFrame:
+        """Choose rows of `intervals.csv`, in order of training size; unless said otherwise on test rows."""
+        rows = _where(self.intervals, {**fields, **({"measured_on": on} if on else {})})
+        if decoding == USUAL:
+            usual = usual_decodings(zip(self.intervals["variant"], self.intervals["decoding"], strict=True))
+            rows = rows[rows["decoding"] == rows["variant"].map(usual)]
+        else:
+            rows = rows[rows["decoding"] == decoding]
+        return rows.sort_values("train_size", kind="stable")
+
+    def compared(self, question: str, *, largest: bool = False, **fields: object) -> pd.DataFrame:
+        """Choose rows of `contrasts.csv`, of each split the largest training size alone if asked."""
+        rows = _where(self.contrasts, {"question": question, **fields})
+        if largest:
+            rows = rows[rows["train_size"] == rows.groupby("split")["train_size"].transform("max")]
+        return rows
+
+    @property
+    def main(self) -> dict[str, object]:
+        """The fields of the runs of the main experiment: its recipe, or none, and its text."""
+        return {"recipe": (self.recipe, NO_RECIPE), "text": self.text}
+
+    def size_for(self, rows: pd.DataFrame) -> int | None:
+        """Choose the one training size to show of some rows: the experiment's, or else the largest; None if none."""
+        sizes = set(rows["train_size"])
+        return self.experiment_size if self.experiment_size in sizes else max(sizes, default=None)
+
+
+def _where(table: pd.DataFrame, fields: dict[str, object]) -> pd.DataFrame:
+    """Keep the rows whose columns have these values; a tuple, list or set stands for any of its members."""
+    for name, value in fields.items():
+        several = isinstance(value, Collection) and not isinstance(value, str)
+        table = table[table[name].isin(list(value)) if several else table[name] == value]  # type: ignore[call-overload]
+    return table
