@@ -66,9 +66,9 @@ def load_catalogue_data(catalogue: str) -> CatalogueData:
 
 
 @lru_cache(maxsize=1)
-def load_text(catalogue: str, text: config.Text) -> Sequences:
+def load_text(catalogue: str, text: config.Text, stop_words: config.StopWords) -> Sequences:
     """Read the token sequences of a catalogue; kept in memory for the runs that follow in this process."""
-    return load_sequences(catalogue, text)
+    return load_sequences(catalogue, text, stop_words)
 
 
 def fit_brands(brands: pd.Series) -> OrdinalEncoder:

@@ -21,6 +21,7 @@ from lib.models import Linear, Naive
 from lib.networks import NetworkVariant, build_network
 from lib.predict import chain_predictions, log_probabilities
 from lib.runs import Run
+from lib.text import load_words
 
 Levels = list[npt.NDArray[Any]]
 """One array of log-probabilities a level, shapes (rows, classes)."""
@@ -98,9 +99,10 @@ class LinearEstimator:
 
     def fit(self, task: Task) -> None:
         """Fit the encoders and the machines."""
-        data = load_catalogue_data(task.catalogue)
-        sequences = load_text(task.catalogue, task.run.text) if "text" in self.variant.inputs else None
-        words = artifacts.read_json(config.build_dir(task.catalogue, "text", "words.json"))
+        data, stop_words = load_catalogue_data(task.catalogue), config.load_params().text.stop_words
+        reads_text = "text" in self.variant.inputs
+        sequences = load_text(task.catalogue, task.run.text, stop_words) if reads_text else None
+        words = load_words(task.catalogue)
         self.X = encode_for_linear(data, sequences, words, self.variant.inputs, task.train_rows, self.variant.ngrams)
         self.model = Linear(self.variant.C, task.run.seed)
         self.model.fit(self.X[task.train_rows], data.codes[task.train_rows], data.class_counts)
@@ -130,7 +132,8 @@ class NetworkEstimator:
         """Encode the inputs and train by the run's recipe."""
         params, data = config.load_params(), load_catalogue_data(task.catalogue)
         recipe, run = params.recipes[task.run.recipe], task.run
-        sequences = load_text(task.catalogue, run.text) if "text" in self.variant.inputs else None
+        stop_words, reads_text = recipe.stop_words or params.text.stop_words, "text" in self.variant.inputs
+        sequences = load_text(task.catalogue, run.text, stop_words) if reads_text else None
         self.catalogue = task.catalogue
         recurrent = isinstance(self.variant, config.RecurrentVariant)
         words = params.text.max_sequence_words if recurrent else params.text.max_bag_words
@@ -159,7 +162,7 @@ class NetworkEstimator:
 
     def save(self, stem: Path) -> None:
         """Write the weights as safetensors, and beside them in JSON what the inputs were encoded with."""
-        words = artifacts.read_json(config.build_dir(self.catalogue, "text", "words.json"))
+        words = load_words(self.catalogue)
         save_tensors(
             {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}, f"{stem}.safetensors"
         )

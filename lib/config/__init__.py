@@ -8,10 +8,19 @@ from pathlib import Path
 
 from lib.config.base import LEVELS, Input, Section, Share, Size, Split, Strict, Text
 from lib.config.catalogue import Backbone, Catalogue, Kind
-from lib.config.params import CleanParams, ImageParams, Params, Recipe, Runs, SplitParams, Studied, TextParams
+from lib.config.params import (
+    CleanParams,
+    ImageParams,
+    Params,
+    Recipe,
+    Runs,
+    SplitParams,
+    StopWords,
+    Studied,
+    TextParams,
+)
 from lib.config.reading import Model, load, validate
 from lib.config.variants import (
-    BrandEncoding,
     ChainVariant,
     Decoding,
     DenseVariant,
@@ -29,7 +38,6 @@ from lib.errors import StudyError, nearest
 __all__ = [
     "LEVELS",
     "Backbone",
-    "BrandEncoding",
     "Catalogue",
     "ChainVariant",
     "CleanParams",
@@ -54,6 +62,7 @@ __all__ = [
     "Size",
     "Split",
     "SplitParams",
+    "StopWords",
     "Strict",
     "Studied",
     "Text",

@@ -6,8 +6,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lib.config.base import Share, Size, Split, Strict, Text
-from lib.config.variants import Variant
+from lib.config.variants import DenseVariant, LinearVariant, LSTMVariant, NaiveVariant, SequentialVariant, Variant
 from lib.errors import nearest
+
+StopWords = Literal["english", "none"]
 
 
 class Studied(Strict):
@@ -36,7 +38,7 @@ class CleanParams(Strict):
 class TextParams(Strict):
     """Knobs of the `text` stage, and of the vocabularies that are fitted on training rows."""
 
-    stop_words: Literal["english", "none"]
+    stop_words: StopWords
     max_bag_words: Size
     max_sequence_words: Size
     sequence_length: Size
@@ -53,7 +55,11 @@ class ImageParams(Strict):
 class Recipe(Strict):
     """How a network is trained.
 
-    The original code did not shuffle, and dropped each epoch's last batch where it was not full.
+    The keys with a default are where the original code departs from the paper. `shuffle` and `drop_last`: it did not
+    shuffle, and dropped each epoch's last batch where it was not full. `stop_words`: another choice than the study's.
+    `brand_encoding: scalar`: the brand is one number. `frozen_trunk`: the hidden layers of a chain of perceptrons learn
+    from level 1 alone, and all levels read them. `leak_own_label`: in training, a chain of LSTMs reads the level's own
+    class in the place of its parent's.
     """
 
     optimizer: Literal["adadelta", "adamw"]
@@ -70,18 +76,36 @@ class Recipe(Strict):
     standardize_image: bool
     shuffle: bool = True
     drop_last: bool = False
+    stop_words: StopWords | None = None
+    brand_encoding: Literal["one_hot", "scalar"] = "one_hot"
+    frozen_trunk: bool = False
+    leak_own_label: bool = False
+
+    def requires(self, variant: Variant) -> str | None:
+        """Say what a variant lacks that this recipe speaks of, if anything."""
+        if isinstance(variant, NaiveVariant | LinearVariant):
+            return None
+        if self.brand_encoding == "scalar" and not (isinstance(variant, DenseVariant) and "brand" in variant.inputs):
+            return "'brand_encoding: scalar' needs a perceptron that reads the brand"
+        if self.frozen_trunk and not isinstance(variant, SequentialVariant):
+            return "'frozen_trunk: true' needs the model 'sequential'"
+        if self.leak_own_label and not isinstance(variant, LSTMVariant):
+            return "'leak_own_label: true' needs the model 'lstm'"
+        if self.stop_words and "text" not in variant.inputs:
+            return "'stop_words' needs text among the inputs"
+        return None
 
 
 class Runs(Strict):
     """One line of the experiment grid: for every variant, or for some.
 
-    `train_sizes` are each of the catalogue's, only the largest, or all but the largest; `seeds` at most so many.
+    `train_sizes` are each of the catalogue's, all but the largest, or one of them; `seeds` at most so many.
     """
 
     recipe: str
     text: Text
     splits: list[Split] = Field(min_length=1)
-    train_sizes: Literal["each", "largest", "smaller"]
+    train_sizes: Literal["each", "smaller", "smallest", "second_largest", "largest"]
     variants: list[str] | None = None
     seeds: Size | None = None
 
@@ -104,6 +128,9 @@ class Params(Strict):
         for runs in self.runs:
             _known("recipe", [runs.recipe], list(self.recipes))
             _known("variant", runs.variants or [], list(self.variants))
+            for name in runs.variants or self.variants:
+                if problem := self.recipes[runs.recipe].requires(self.variants[name]):
+                    raise ValueError(f"runs train '{name}' by the recipe '{runs.recipe}', but {problem}.")
         return self
 
 

@@ -7,7 +7,6 @@ from pydantic import Field, model_validator
 from lib.config.base import Input, Size, Strict
 
 Decoding = Literal["hard", "soft", "soft_child"]
-BrandEncoding = Literal["one_hot", "scalar"]
 
 
 class NaiveVariant(Strict):
@@ -27,21 +26,11 @@ class LinearVariant(Strict):
 
 
 class DenseVariant(Strict):
-    """What every multilayer perceptron has.
-
-    `brand_encoding: scalar` reads the brand as one number, as the original code did for a while.
-    """
+    """What every multilayer perceptron has."""
 
     inputs: list[Input] = Field(min_length=1)
     hidden_layers: Size
     hidden_size: Size
-    brand_encoding: BrandEncoding = "one_hot"
-
-    @model_validator(mode="after")
-    def _encodes_what_it_reads(self) -> Self:
-        if self.brand_encoding == "scalar" and "brand" not in self.inputs:
-            raise ValueError(f"'brand_encoding: scalar' needs the brand among the inputs, which are {self.inputs}")
-        return self
 
 
 class RecurrentVariant(Strict):
@@ -82,23 +71,15 @@ class MLPVariant(DenseVariant):
 
 
 class SequentialVariant(DenseVariant, ChainVariant):
-    """Three multilayer perceptrons in a chain.
-
-    `frozen_trunk`: the hidden layers learn from level 1 alone, and all levels read them (original code).
-    """
+    """Three multilayer perceptrons in a chain."""
 
     model: Literal["sequential"]
-    frozen_trunk: bool = False
 
 
 class LSTMVariant(RecurrentVariant, ChainVariant):
-    """Three LSTMs in a chain.
-
-    `leak_own_label`: in training, the place of the parent's class is taken by the level's own (original code).
-    """
+    """Three LSTMs in a chain."""
 
     model: Literal["lstm"]
-    leak_own_label: bool = False
 
     @model_validator(mode="after")
     def _reads_no_photo(self) -> Self:
