@@ -47,7 +47,7 @@ def contrast_table(samples: Samples, metrics: Sequence[str], variants: Mapping[s
 
     `question` names the field in which a and b differ; that field's own column is empty, the others describe a. The
     decoding is that of a chain where only one of the two is one. `as_coded` compares variants, a on test rows and b on
-    the rows that it was trained on, and its `measured_on` is empty.
+    the rows that it was trained on, and its `measured_on` is empty. `train_size` is always that of a.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def verdict(low: float, high: float) -> str:
 def _labels(pair: Pair) -> list[str | int]:
     """Return the columns of a contrast up to the metric."""
     chained = next((m.decoding for m in (pair.a, pair.b) if m.decoding in CHAIN_DECODINGS), pair.a.decoding)
-    differing = {"as_coded": ("variant", "measured_on")}.get(pair.question, (pair.question,))
+    differing = {"as_coded": ("variant", "measured_on"), "train_size": ()}.get(pair.question, (pair.question,))
     described = {**pair.a._asdict(), "decoding": chained, **dict.fromkeys(differing, "")}
     return [pair.question, *(described[column] for column in COLUMNS[1:8])]
 

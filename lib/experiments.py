@@ -1,6 +1,7 @@
 """The figures of the study's own experiments, on what the paper left open. Each is None where its runs are missing."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -9,7 +10,7 @@ from lib.figures import LOOKS, Look, look, recipe_label
 from lib.forests import Forest, draw_differences
 from lib.pairs import DEPARTURES
 from lib.tables import METRIC_NAMES
-from lib.view import View
+from lib.view import NETWORKS, ORDERS, SIMPLE, View
 
 UNIT = "Difference of accuracy on test rows (percentage points)"
 MEAN = "Mean accuracy of the 3 levels (%)"
@@ -19,10 +20,6 @@ TRAINING_TIMES = {
 }
 ROWS = {"test": "Test rows", "train": "Training rows"}
 SPLITS = {"random": "Random split", "grouped": "Grouped split"}
-ORDERS = {"brand_text": "independent", "lstm": "soft", "lstm_multitask": "independent"}
-"""The models without and with word order, and how each is decoded."""
-SIMPLE = ("linear", "linear_image", "late_fusion")
-NETWORKS = ("brand_text", "brand_image", "brand_text_image")
 
 
 def figure_training_time(view: View, variant: str = "brand_text") -> Chart | None:
@@ -35,8 +32,8 @@ def figure_training_time(view: View, variant: str = "brand_text") -> Chart | Non
     if any(len(panel.series) < len(TRAINING_TIMES) for panel in panels):
         return None
     return draw_curves(panels, MEAN)._replace(
-        caption=f"Data or training time? The paper's recipe on {look(variant).label}, random split. With a fixed number "
-        "of epochs, larger training sets also get more updates. Bars: 95% intervals."
+        caption=f"Data or training time? The paper's recipe on {look(variant).label}, random split. With a fixed "
+        "number of epochs, larger training sets also get more updates. Bars: 95% intervals."
     )
 
 
@@ -74,31 +71,31 @@ def figure_word_order(view: View) -> Chart | None:
         where = {"recipe": view.recipe, "text": view.text, "split": split, "metric": "mean"}
         found = {name: view.measured(variant=name, decoding=how, **where) for name, how in ORDERS.items()}
         sizes = set().union(*(found[name]["train_size"] for name in ORDERS if name != "brand_text"))
-        series = [
-            Series(rows[rows["train_size"].isin(sizes)], look(name)) for name, rows in found.items() if len(rows)
-        ]
+        series = [Series(rows[rows["train_size"].isin(sizes)], look(name)) for name, rows in found.items() if len(rows)]
         panels += [Panel(f"{title}\ntest rows", series, view.named_sizes)] if sizes else []
     if not panels:
         return None
     return draw_curves(panels, MEAN)._replace(
-        caption="Word order: the bag of words (brand + text) beside the chain of LSTMs, decoded soft, and the multitask "
-        "LSTM, all on the same words. Bars: 95% intervals."
+        caption="Word order: the bag of words (brand + text) beside the chain of LSTMs, decoded soft, and the "
+        "multitask LSTM, all on the same words. Bars: 95% intervals."
     )
 
 
 def figure_departures(view: View) -> Chart | None:
     """Draw what each departure of the original code from the paper does to the printed and to the true number."""
-    rows = view.compared("recipe", metric="mean", a=tuple(DEPARTURES), split="random", text=view.text)
-    rows = one_size(view, rows)
+    rows = view.departures()
     if not len(rows):
         return None
     lines = {recipe: _departure_look(recipe, rows) for recipe in DEPARTURES if recipe in set(rows["a"])}
     panels = {"": rows.assign(line=rows["a"], mark=rows["measured_on"])}
     marks = {"test": "on test rows", "train": "on training rows, as printed"}
-    chart = draw_differences(Forest(panels, lines, marks, "Mean accuracy, minus the paper's recipe (percentage points)"))
+    chart = draw_differences(
+        Forest(panels, lines, marks, "Mean accuracy, minus the paper's recipe (percentage points)")
+    )
     return chart._replace(
-        caption="Each place where the original code departs from the paper, changed alone in the paper's recipe. Filled: "
-        "the true effect, on test rows. Hollow: the effect on the number that the code printed. Colours: the model."
+        caption="The paper's recipe with one thing changed: each departure of the original code, and what it did not "
+        "try. Filled: the true effect, on test rows. Hollow: the effect on the number that the code printed. Colours: "
+        "the model."
     )
 
 
@@ -113,15 +110,9 @@ def figure_baselines(view: View) -> Chart | None:
     if not any(one.line == "-." for panel in panels for one in panel.series):
         return None
     return draw_curves(panels, "Path accuracy: all 3 levels right (%)")._replace(
-        caption="Strong baselines. Dash-dotted: linear models, and the late fusion of the two. Solid: multitask networks with "
-        "the same inputs. Test rows. Bars: 95% intervals."
+        caption="Strong baselines. Dash-dotted: linear models, and the late fusion of the two. Solid: multitask "
+        "networks with the same inputs. Test rows. Bars: 95% intervals."
     )
-
-
-def one_size(view: View, rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep one training size of each recipe `a`: the experiment's, or else the largest."""
-    sizes = {recipe: view.size_for(part) for recipe, part in rows.groupby("a")}
-    return rows[rows["train_size"] == rows["a"].map(sizes)]
 
 
 def _departure_look(recipe: str, rows: pd.DataFrame) -> Look:
@@ -129,9 +120,9 @@ def _departure_look(recipe: str, rows: pd.DataFrame) -> Look:
     return look(variant)._replace(label=f"{recipe_label(recipe)} ({look(variant).label})")
 
 
-def _effects(view: View, wanted: Mapping[str, Mapping[str, object]], caption: str) -> Chart | None:
+def _effects(view: View, wanted: Mapping[str, Mapping[str, Any]], caption: str) -> Chart | None:
     """Draw contrasts of the main experiment, a line a variant."""
-    panels = {}
+    panels: dict[str, pd.DataFrame] = {}
     for title, fields in wanted.items():
         rows = view.compared(recipe=view.main["recipe"], metric=tuple(METRIC_NAMES), largest=True, **fields)
         panels |= {title: rows.assign(line=rows["variant"], mark=rows["metric"])} if len(rows) else {}

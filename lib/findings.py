@@ -6,11 +6,10 @@ from typing import Any
 import pandas as pd
 
 from lib.config import LEVELS
-from lib.experiments import NETWORKS, ORDERS, SIMPLE, one_size
 from lib.figures import LEVEL_LOOKS, look, recipe_label
 from lib.pairs import DEPARTURES
 from lib.tables import points, records, share
-from lib.view import View
+from lib.view import NETWORKS, ORDERS, SIMPLE, View
 
 BOASTED = 0.99
 """What the paper's abstract says is exceeded "for the top category"."""
@@ -26,10 +25,25 @@ CHANGES = {
 """What becomes of a difference when both sides are measured on test rows: verdict as coded, verdict as intended."""
 
 
+def all_findings(view: View) -> dict[str, list[str]]:
+    """Return the sentences of every experiment, by its name."""
+    experiments = (what_was_measured, figures_4_and_5, training_time, leakage, word_order, departures, baselines)
+    return {experiment.__name__: experiment(view) for experiment in experiments}
+
+
 def what_was_measured(view: View, recipe: str = "paper") -> list[str]:
-    """Say what training rows add to the paper's recipe, whether "> 99%" is among it, and what it does to Figures 4, 5."""
-    lines = [*_gaps(view, recipe), *_boast(view, recipe)] or [_missing(f"the recipe `{recipe}`")]
-    return [*lines, *_changed(coded_and_intended(view))]
+    """Say what training rows add to the paper's recipe, and whether it then exceeds the 99% of the abstract."""
+    return [*_gaps(view, recipe), *_boast(view, recipe)] or [_missing(f"the recipe `{recipe}`")]
+
+
+def figures_4_and_5(view: View) -> list[str]:
+    """Count what becomes of the differences of Figures 4 and 5 once both sides are measured on test rows."""
+    both = coded_and_intended(view)
+    figures = {
+        "lstm": "Figure 4 (LSTM minus bag of words)",
+        "sequential": "Figure 5 (sequential minus multitask network)",
+    }
+    return [_changes(both[both["a"] == chain]["change"], name) for chain, name in figures.items()]
 
 
 def coded_and_intended(view: View) -> pd.DataFrame:
@@ -41,7 +55,7 @@ def coded_and_intended(view: View) -> pd.DataFrame:
     the key columns of `contrasts.csv`, `points` and `verdict` with the suffixes `_coded` and `_intended`, and `change`.
     """
     keys = ["a", "b", "decoding", "recipe", "split", "train_size", "metric"]
-    where = {"metric": LEVELS, "text": view.text, "a": ("lstm", "sequential")}
+    where: dict[str, Any] = {"metric": LEVELS, "text": view.text, "a": ("lstm", "sequential")}
     coded, intended = view.compared("as_coded", **where), view.compared("variant", measured_on="test", **where)
     both = coded.merge(intended, on=keys, suffixes=("_coded", "_intended"))
     for how in ("coded", "intended"):
@@ -97,7 +111,7 @@ def word_order(view: View) -> list[str]:
     lines = []
     for variant, decoding in ORDERS.items():
         rows = view.compared("variant", a=variant, b="brand_text", decoding=decoding, metric="mean", recipe=view.recipe)
-        for split, part in rows[rows["text"] == view.text].groupby("split", sort=False):
+        for split, part in by_split(rows[rows["text"] == view.text]):
             said = [
                 f"{VERBS[row['verdict']]} it by {points(**row)} points at {row['train_size']:,}"
                 if row["verdict"] != "inconclusive"
@@ -111,8 +125,7 @@ def word_order(view: View) -> list[str]:
 
 def departures(view: View) -> list[str]:
     """Say of each departure of the original code what it does to the true and to the printed number."""
-    rows = view.compared("recipe", metric="mean", split="random", text=view.text, a=tuple(DEPARTURES))
-    rows = one_size(view, rows)
+    rows = view.departures()
     lines = []
     for recipe, base in DEPARTURES.items():
         found = {row["measured_on"]: row for row in records(rows[rows["a"] == recipe])}
@@ -130,16 +143,22 @@ def baselines(view: View) -> list[str]:
     """Say for each split which simple baseline and which network is best, and what may be said between them."""
     rows = view.measured(**view.main, metric="path")
     lines = []
-    for split, part in rows.groupby("split", sort=False):
+    for split, part in by_split(rows):
         part = part[part["train_size"] == part["train_size"].max()]
         simple, network = (_best(part, names) for names in (SIMPLE, NETWORKS))
         if simple and network:
             lines.append(
-                f"{str(split).capitalize()} split, {simple['train_size']:,} products, path accuracy: the best simple model "
-                f"is {look(simple['variant']).label} with {share(**simple)}%, the best network "
+                f"{split.capitalize()} split, {simple['train_size']:,} products, path accuracy: the best simple "
+                f"model is {look(simple['variant']).label} with {share(**simple)}%, the best network "
                 f"{look(network['variant']).label} with {share(**network)}%{_between(view, network, simple)}."
             )
     return lines or [_missing("a linear model beside the networks")]
+
+
+def by_split(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Part rows by split, the paper's first; a split without rows is left out."""
+    parts = [(split, rows[rows["split"] == split]) for split in ("random", "grouped")]
+    return [(split, part) for split, part in parts if len(part)]
 
 
 def _missing(what: str) -> str:
@@ -164,13 +183,15 @@ def _gaps(view: View, recipe: str) -> Iterator[str]:
     rows = view.compared("measured_on", recipe=recipe, text=view.text, split="random", metric="mean")
     for variant, part in rows.groupby("variant", sort=False):
         said = [f"{points(**row)} at {row['train_size']:,}" for row in records(part.sort_values("train_size"))]
-        yield f"The paper's recipe, {look(str(variant)).label}: training rows minus test rows {', '.join(said)}, in points."
+        name = look(str(variant)).label
+        yield f"The paper's recipe, {name}: training rows minus test rows {', '.join(said)}, in points."
 
 
 def _boast(view: View, recipe: str, variant: str = "brand_text_image") -> Iterator[str]:
     """Say whether the accuracy of more than 99% of the paper's abstract appears on training rows, and on test rows."""
     rows = view.measured(on=None, recipe=recipe, variant=variant, text=view.text, split="random", metric=LEVELS)
-    for on, part in rows.groupby("measured_on", sort=False):
+    for on in ("train", "test") if len(rows) else ():
+        part = rows[rows["measured_on"] == on]
         best = records(part.sort_values(["mean", "metric"], ascending=[False, True]))[0]
         verb = "exceeds" if best["mean"] > BOASTED else "does not exceed"
         yield (
@@ -179,13 +200,9 @@ def _boast(view: View, recipe: str, variant: str = "brand_text_image") -> Iterat
         )
 
 
-def _changed(both: pd.DataFrame) -> Iterator[str]:
-    """Count what becomes of the differences of Figures 4 and 5."""
-    for figure, name in (("lstm", "Figure 4 (LSTM minus bag of words)"), ("sequential", "Figure 5 (sequential minus multitask)")):
-        rows = both[both["a"] == figure]
-        if len(rows):
-            counts = rows["change"].value_counts()
-            said = [f"{counts[change]} {change}" for change in dict.fromkeys(["stands", *CHANGES.values()]) if change in counts]
-            yield f"{name}: of {len(rows)} differences by level, once both sides are on test rows: {', '.join(said)}."
-        else:
-            yield _missing(name)
+def _changes(changes: "pd.Series[str]", name: str) -> str:
+    if not len(changes):
+        return _missing(name)
+    counts = [(change, int((changes == change).sum())) for change in dict.fromkeys(["stands", *CHANGES.values()])]
+    said = "; ".join(f"{change}: {count}" for change, count in counts if count)
+    return f"{name}, {len(changes)} differences by level, once both sides are on test rows - {said}."

@@ -82,7 +82,8 @@ def _describe(forest: Forest) -> str:
         for mark, name in forest.marks.items():
             found = records(rows[rows["mark"] == mark])
             values = [f"{forest.lines[row['line']].label}: {100 * row['difference']:+.1f}" for row in found]
-            parts += [f"{one_line(title)}, {name} - {'; '.join(values)}."] if values else []
+            where = ", ".join(filter(None, [one_line(title), name]))
+            parts += [f"{where} - {'; '.join(values)}."] if values else []
     return f"{forest.unit}, with intervals. {' '.join(parts)}"
 
 

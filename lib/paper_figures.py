@@ -1,7 +1,7 @@
 """The paper's Figures 2 to 5 measured again, each beside the published numbers."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -70,9 +70,7 @@ def figure_2(view: View) -> Chart:
 
 def figure_3(view: View, variant: str = "brand_text_image") -> Chart:
     """Draw Figure 3: accuracy of each level by training size, with the naive model."""
-    panels = [
-        Panel(title, _by_level(part, variant), view.named_sizes) for title, part in _places(_runs(view)).items()
-    ]
+    panels = [Panel(title, _by_level(part, variant), view.named_sizes) for title, part in _places(_runs(view)).items()]
     panels = [panel for panel in panels if panel.series]
     panels.append(Panel(PUBLISHED, _by_level(_published("figure_3"), "brand_text_image")))
     return draw_curves(panels, "Accuracy (%)")._replace(
@@ -85,8 +83,8 @@ def figure_4(view: View) -> Chart | None:
     """Draw Figure 4: chained LSTMs and the bag of words, level by level; None where no LSTM was run."""
     chart = _levels(view, "lstm", FIGURE_4, "figure_4")
     return chart and chart._replace(
-        caption="Figure 4. Does word order help? Accuracy by level of the chain of LSTMs, decoded hard and soft, and of "
-        "the bag of words. Filled: test rows. Hollow: the rows trained on, as the published bag of words "
+        caption="Figure 4. Does word order help? Accuracy by level of the chain of LSTMs, decoded hard and soft, and "
+        "of the bag of words. Filled: test rows. Hollow: the rows trained on, as the published bag of words "
         f"probably was (left; {SOURCE}). Bars: 95% intervals over products and seeds."
     )
 
@@ -95,8 +93,8 @@ def figure_5(view: View) -> Chart | None:
     """Draw Figure 5: the sequential and the multitask network, level by level; None where no sequential one was run."""
     chart = _levels(view, "sequential", FIGURE_5, "figure_5")
     return chart and chart._replace(
-        caption="Figure 5. Is it better to predict all levels at once? Accuracy by level of the chain of networks and of "
-        "the multitask network. Filled: test rows. Hollow: the rows trained on, as the published multitask "
+        caption="Figure 5. Is it better to predict all levels at once? Accuracy by level of the chain of networks and "
+        "of the multitask network. Filled: test rows. Hollow: the rows trained on, as the published multitask "
         f"network probably was (left; {SOURCE}). Bars: 95% intervals over products and seeds."
     )
 
@@ -110,17 +108,19 @@ def figure_as_published(view: View, recipe: str = "paper") -> Chart | None:
     if not panels[-1].series:
         return None
     return draw_curves(panels, MEAN)._replace(
-        caption="The paper's recipe. Left: as published. Middle: measured here in the same way, on the rows trained on. "
-        "Right: measured on test rows, as was intended."
+        caption="The paper's recipe. Left: as published. Middle: measured here in the same way, on the rows trained "
+        "on. Right: measured on test rows, as was intended."
     )
 
 
-def _runs(view: View, **fields: object) -> pd.DataFrame:
+def _runs(view: View, **fields: Any) -> pd.DataFrame:
     """Choose the runs of the main experiment; refuse if it has none."""
     rows = view.measured(on=None, **view.main, **fields)
     if view.recipe not in set(rows["recipe"]):
         there = sorted(set(view.measured(text=view.text)["recipe"]))
-        raise StudyError(f"The results have no runs of the recipe '{view.recipe}' on {view.text} text. They have {there}.")
+        raise StudyError(
+            f"The results have no runs of the recipe '{view.recipe}' on {view.text} text. They have {there}."
+        )
     return rows
 
 
@@ -164,7 +164,7 @@ def _line(rows: pd.DataFrame) -> str:
 
 def _levels(view: View, chain: str, marks: Sequence[Mark], figure: str) -> Chart | None:
     """Draw a figure level by level: as published, in the main experiment, and in the paper's recipes."""
-    main = {name: view.recipe for name in LOOKS}
+    main = dict.fromkeys(LOOKS, view.recipe)
     panels = [
         _level_panel(view, "Random split", chain, marks, main, "random"),
         _level_panel(view, "Grouped split", chain, marks, main, "grouped"),
@@ -178,7 +178,7 @@ def _level_panel(
     view: View, title: str, chain: str, marks: Sequence[Mark], recipes: Mapping[str, str], split: str
 ) -> Panel | None:
     """Make a panel of one training size of the chain; None where the chain was not run."""
-    where = {"text": view.text, "split": split, "metric": LEVELS}
+    where: dict[str, Any] = {"text": view.text, "split": split, "metric": LEVELS}
     chains = view.measured(variant=chain, recipe=recipes.get(chain, "paper"), **where)
     size = view.size_for(chains)
     if size is None:

@@ -1,17 +1,26 @@
-"""What the figures, tables and sentences of the results are made from: `intervals.csv`, `contrasts.csv`, and the grid."""
+"""What figures, tables and sentences of the results are made from: `intervals.csv`, `contrasts.csv` and the grid."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from lib.artifacts import existing
 from lib.config import load_catalogue, load_params, report_dir
 from lib.evaluate import usual_decodings
+from lib.pairs import DEPARTURES
 from lib.runs import NO_RECIPE
 
 USUAL = "usual"
 """Stands for each variant's usual decoding: a chain's own first one, independent levels for others."""
+
+ORDERS = {"brand_text": "independent", "lstm": "soft", "lstm_multitask": "independent"}
+"""The models without and with word order, and how each is decoded to be compared."""
+
+SIMPLE = ("linear", "linear_image", "late_fusion")
+NETWORKS = ("brand_text", "brand_image", "brand_text_image")
+"""The networks that see what the simple models see."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class View:
     named_sizes
         The training sizes that the catalogue gives as numbers; any other is labelled as 'all'.
     experiment_size
-        The training size of experiments that need only one.
+        The training size of experiments that need only one: the catalogue's second largest.
     """
 
     intervals: pd.DataFrame
@@ -45,9 +54,9 @@ class View:
             for name in ("intervals", "contrasts")
         )
         main, settings = load_params().runs[0], load_catalogue(catalogue)
-        sizes = tuple(size for size in settings.train_sizes if size != "all")
-        experiment_size = getattr(settings, "experiment_size", None)
-        return cls(intervals, contrasts, main.recipe, str(main.text), sizes, experiment_size)
+        sizes = tuple(sorted(size for size in settings.train_sizes if size != "all"))
+        smaller = sizes if "all" in settings.train_sizes else sizes[:-1]
+        return cls(intervals, contrasts, main.recipe, str(main.text), sizes, max(smaller, default=None))
 
     def measured(self, *, on: str | None = "test", decoding: str = USUAL, **fields: object) -> pd.DataFrame:
         """Choose rows of `intervals.csv`, in order of training size; unless said otherwise on test rows."""
@@ -66,8 +75,14 @@ class View:
             rows = rows[rows["train_size"] == rows.groupby("split")["train_size"].transform("max")]
         return rows
 
+    def departures(self) -> pd.DataFrame:
+        """Return what each departure does to mean accuracy, at one training size of each: see `size_for`."""
+        rows = self.compared("recipe", metric="mean", a=tuple(DEPARTURES), split="random", text=self.text)
+        sizes = {recipe: self.size_for(part) for recipe, part in rows.groupby("a")}
+        return rows[rows["train_size"] == rows["a"].map(sizes)]
+
     @property
-    def main(self) -> dict[str, object]:
+    def main(self) -> dict[str, Any]:
         """The fields of the runs of the main experiment: its recipe, or none, and its text."""
         return {"recipe": (self.recipe, NO_RECIPE), "text": self.text}
 
