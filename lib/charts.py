@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from lib.figures import Look, in_style, save, show
 from lib.tables import records, share
 
+MIN_WIDTH = 8.4  # inches: room for the legend of a figure with few panels
+
 
 class Series(NamedTuple):
     """One line of a panel. `rows` has `train_size, mean, low, high`; shares from 0 to 1, no interval where NaN."""
@@ -66,7 +68,7 @@ def draw_curves(panels: Sequence[Panel], unit: str) -> Chart:
         What the vertical axis shows.
     """
     with in_style():
-        figure = Figure(figsize=(3.3 * len(panels), 5.2), layout="constrained")
+        figure = Figure(figsize=(max(3.3 * len(panels), MIN_WIDTH), 5.2), layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for ax, panel in zip(axes, panels, strict=True):
             _draw_panel(ax, panel)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lib.charts import Chart, one_line
+from lib.charts import MIN_WIDTH, Chart, one_line
 from lib.figures import Look, in_style
 from lib.tables import points, records
 
@@ -41,7 +41,9 @@ def draw_differences(forest: Forest) -> Chart:
     present = set().union(*(part["line"] for part in forest.panels.values()))
     shown = forest._replace(lines={key: look for key, look in forest.lines.items() if key in present})
     with in_style():
-        figure = Figure(figsize=(2.0 + 3.3 * len(shown.panels), 1.9 + 0.36 * len(present)), layout="constrained")
+        figure = Figure(
+            figsize=(max(2.0 + 3.3 * len(shown.panels), MIN_WIDTH), 1.9 + 0.36 * len(present)), layout="constrained"
+        )
         axes = figure.subplots(1, len(shown.panels), sharex=True, sharey=True, squeeze=False)[0]
         for ax, (title, part) in zip(axes, shown.panels.items(), strict=True):
             ax.set_title(title)

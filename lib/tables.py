@@ -42,7 +42,7 @@ def contrasts_table(contrasts: pd.DataFrame) -> pd.DataFrame:
     contrasts
         Rows of `contrasts.csv`. What is the same in all of them is left out, but for the variant of a single row.
     """
-    names = ("variant", "recipe", "text", "split", "train_size", "decoding", "measured_on", "a", "b")
+    names = ("variant", "text", "split", "train_size", "decoding", "measured_on", "a", "b")
     rows = contrasts[contrasts["metric"].isin(list(METRIC_NAMES))]
     keys = [name for name in names if rows[name].nunique() > 1] or ["variant"]
     rows = rows.assign(points=[points(**row) for row in records(rows)])

@@ -17,6 +17,7 @@ from lib.answer import answer
 from lib.charts import Chart, publish, size_label
 from lib.errors import StudyError
 from lib.figures import LEVEL_LOOKS, LOOKS, look
+from lib.pairs import DEPARTURES
 from lib.paper_figures import ELSEWHERE, PUBLISHED, figure_2, figure_3, figure_4, figure_5, figure_as_published
 from lib.results import make_results
 from lib.tables import contrasts_table
@@ -131,19 +132,17 @@ def test_no_two_series_share_a_label_a_colour_or_a_marker(looks):
 
 def test_a_variant_keeps_its_colour_and_marker_in_every_figure(view):
     seen = set()
-    for name in ("figure_2", "as_published"):
+    for name in ("figure_2", "word_order", "baselines"):
         for ax in draw(name, view).figure.axes:
             for bars in ax.containers:
                 line = bars.lines[0]
                 seen.add((bars.get_label(), line.get_color(), line.get_marker()))
-    assert seen == {
-        tuple(look(name)) for name in ("naive", *[v for v in view.intervals["variant"].unique() if v != "naive"])
-    }
+    assert seen == {tuple(look(name)) for name in view.intervals["variant"].unique() if name != "sequential"}
 
 
 def test_a_variant_without_a_look_is_drawn_under_its_own_name(view):
-    renamed = view.intervals.replace({"variant": {"brand": "brand_new"}})
-    assert "brand new" in figure_2(renamed, published()).table.columns
+    renamed = replace(view, intervals=view.intervals.replace({"variant": {"brand": "brand_new"}}))
+    assert "brand new" in figure_2(renamed).table.columns
 
 
 def test_figure_2_has_a_panel_for_each_split_for_training_rows_and_for_what_was_published(view):
@@ -161,13 +160,13 @@ def test_axes_say_what_they_show_and_in_which_unit(view):
     figure = draw("figure_2", view).figure
     assert figure.axes[0].get_ylabel() == "Mean accuracy of the 3 levels (%)"
     assert figure.get_supxlabel() == "Training products (logarithmic)"
-    sizes = tables.results.query("split == 'random'")["train_size"]
+    sizes = view.intervals.query("split == 'random'")["train_size"]
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["60", f"all\n({sizes.max()})"]
     assert [tick.get_text() for tick in figure.axes[3].get_xticklabels()] == ["10k", "50k", "100k"]
 
 
 def test_a_split_that_was_not_run_has_no_panel(view):
-    figure = figure_2(view.intervals.query("split == 'random'"), published()).figure
+    figure = figure_2(without(view, split=["grouped"])).figure
     assert "Grouped split\ntest rows" not in [ax.get_title() for ax in figure.axes]
 
 
@@ -206,7 +205,7 @@ def test_the_papers_recipe_is_drawn_without_models_that_have_none(view):
 
 def test_a_recipe_that_was_not_run_is_refused_by_name(view):
     with pytest.raises(StudyError, match="no runs of the recipe 'secret' on masked text"):
-        figure_2(view.intervals, published(), recipe="secret")
+        figure_2(replace(view, recipe="secret"))
 
 
 def test_the_leakage_figure_shows_the_largest_size_only(view):
@@ -226,22 +225,20 @@ def test_training_sizes_are_labelled_as_the_catalogue_names_them(size, named, la
 
 
 def test_contrasts_are_laid_out_with_both_metrics_and_without_what_never_changes(view):
-    rows = view.contrasts.query("question == 'text' and split == 'random'")
+    rows = view.contrasts.query("question == 'text' and split == 'random' and a == 'plain'")
     table = contrasts_table(rows)
     assert list(table.index.names) == ["variant"]
     assert set(table.columns.get_level_values(0)) == {"mean accuracy", "path accuracy"}
-    assert len(table) == 3
+    assert len(table) == 4
 
 
 def test_a_contrast_alone_is_laid_out_under_its_variant(view):
-    table = contrasts_table(
-        view.contrasts.query("question == 'text' and split == 'random' and variant == 'brand_text'")
-    )
+    table = contrasts_table(view.compared("text", split="random", variant="brand_text"))
     assert list(table.index) == ["brand_text"]
 
 
 def test_the_answer_names_the_best_variant_and_what_measuring_training_rows_does(view):
-    text = answer(view, "tuned", "masked")
+    text = answer(view)
     assert text.count("the best is **brand + text + image**") == 2
     assert "as the published Figures 2 and 3 were" in text
 
@@ -252,7 +249,7 @@ def test_the_answer_calls_only_gaps_between_the_splits_that_have_a_verdict(view,
     gaps = contrasts["question"] == "split"
     contrasts.loc[gaps, "verdict"] = "inconclusive"
     contrasts.loc[gaps & (contrasts["variant"] == called), "verdict"] = "a better"
-    lines = answer(tables._replace(contrasts=contrasts), "tuned", "masked").splitlines()
+    lines = answer(replace(view, contrasts=contrasts)).splitlines()
     said = [line for line in lines if "Copies of test products" in line or "No variant's path accuracy differs" in line]
     assert len(said) == 1
     assert ("brand + text " in said[0]) == (called is not None)
@@ -260,9 +257,7 @@ def test_the_answer_calls_only_gaps_between_the_splits_that_have_a_verdict(view,
 
 
 def test_the_answer_says_nothing_of_what_was_not_run(view):
-    fewer = Tables(*(table.query("recipe != 'paper' and split != 'grouped'") for table in tables))
-    fewer = fewer._replace(contrasts=fewer.contrasts.query("question != 'split'"))
-    text = answer(fewer, "tuned", "masked")
+    text = answer(without(view, recipe=["paper"], split=["grouped"]))
     assert "rouped" not in text
     assert "paper's recipe" not in text
 
@@ -271,4 +266,144 @@ def test_tables_written_and_read_again_draw_the_same(view, study):
     path = study / "intervals.csv"
     view.intervals.to_csv(path, index=False, float_format="%.6f")
     again = pd.read_csv(path, keep_default_na=False)
-    pd.testing.assert_frame_equal(figure_2(again, published()).table, figure_2(view.intervals, published()).table)
+    pd.testing.assert_frame_equal(figure_2(replace(view, intervals=again)).table, figure_2(view).table)
+
+
+# Figures 4 and 5, and the experiments
+
+
+def marks(chart: Chart, panel: int) -> dict[str, str]:
+    """Return each series of a panel, and whether its marks are filled."""
+    return {bars.get_label(): bars.lines[0].get_fillstyle() for bars in chart.figure.axes[panel].containers}
+
+
+def test_figure_2_leaves_what_has_a_figure_of_its_own_to_that_one(view):
+    assert not {look(name).label for name in ELSEWHERE} & set(draw("figure_2", view).table.columns)
+
+
+def test_figure_4_sets_both_decodings_beside_the_bag_of_words_and_training_rows_are_hollow(view):
+    chart = draw("figure_4", view)
+    titles = [ax.get_title() for ax in chart.figure.axes]
+    assert titles[:2] == ["Published\n10k products", "Random split\n60 products"]
+    assert marks(chart, 0) == {"LSTM, hard": "full", "LSTM, soft": "full", "bag of words, training rows": "none"}
+    assert marks(chart, 1) == marks(chart, 0) | {"multitask LSTM": "full", "bag of words": "full"}
+
+
+def test_figure_4_shows_the_numbers_of_the_chosen_decoding(view):
+    table = draw("figure_4", view).table
+    (row,) = view.measured(
+        variant="lstm", decoding="soft", recipe="tuned", text="masked", split="random", train_size=60, metric="level_2"
+    ).to_dict("records")
+    cell = table.loc[("Random split, 60 products", "level 2"), "LSTM, soft"]
+    assert cell.startswith(f"{100 * row['mean']:.1f} (")
+    assert table.loc[("Published, 10k products", "level 2"), "LSTM, soft"] == "95.0"
+
+
+def test_figure_5_has_the_papers_recipe_as_it_is_written_and_as_it_was_coded(view):
+    chart = draw("figure_5", view)
+    titles = [ax.get_title().split("\n")[0] for ax in chart.figure.axes]
+    assert titles == [
+        "Published", "Random split", "Grouped split", "The paper's recipe", "The paper's recipe, as coded"
+    ]  # fmt: skip
+    assert "sequential: 70 / 47 / 17" in chart.alt
+
+
+def test_the_departures_show_the_true_and_the_printed_effect_in_the_colour_of_the_model(view):
+    chart = draw("departures", view)
+    assert [name for _, name in chart.table.columns] == ["on test rows", "on training rows, as printed"]
+    assert "trunk learns level 1 only (sequential)" in chart.table.index
+    assert (chart.table != "").all(axis=None)
+    colours = {line.get_color() for bars in chart.figure.axes[0].containers for line in bars.lines[:1]}
+    assert colours == {look("brand_text").color, look("sequential").color}
+
+
+def test_word_order_is_shown_where_an_lstm_was_run(view):
+    table = draw("word_order", view).table
+    assert list(table.columns) == ["brand + text", "LSTM", "multitask LSTM"]
+    assert (table != "").all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("figure_4", {"variant": ["lstm"]}),
+        ("figure_5", {"variant": ["sequential"]}),
+        ("as_published", {"recipe": ["paper"]}),
+        ("training_time", {"recipe": ["paper_fixed_updates"]}),
+        ("leakage", {"split": ["grouped"], "text": ["plain"]}),
+        ("titles", {"text": ["titled"]}),
+        ("word_order", {"variant": ["lstm", "lstm_multitask"]}),
+        ("departures", {"recipe": list(DEPARTURES)}),
+        ("baselines", {"variant": ["linear"]}),
+    ],
+)
+def test_what_the_grid_has_no_runs_for_is_not_drawn(view, name, fields):
+    assert FIGURES[name](without(view, **fields)) is None
+
+
+def test_sentences_say_what_the_contrasts_say(view):
+    (row,) = view.compared(
+        "measured_on", variant="brand_text", recipe="paper", text="masked", train_size=60, metric="mean"
+    ).to_dict("records")
+    said = " ".join(findings.what_was_measured(view))
+    assert f"{100 * row['difference']:+.1f} ({100 * row['low']:+.1f} to {100 * row['high']:+.1f}) at 60" in said
+    assert said.count('the "> 99%" of the abstract') == 2
+
+
+@pytest.mark.parametrize(("mean", "verb"), [(0.995, "exceeds"), (0.985, "does not exceed")])
+def test_more_than_99_percent_is_looked_for_on_both_kinds_of_rows(view, mean, verb):
+    table = view.intervals.copy()
+    seen = (table["recipe"] == "paper") & (table["measured_on"] == "train")
+    table.loc[seen, "mean"] = table.loc[seen, "mean"].clip(upper=mean)
+    table.loc[seen & (table["metric"] == "level_2"), "mean"] = mean
+    (line,) = [line for line in findings.what_was_measured(replace(view, intervals=table)) if "On training" in line]
+    assert f"{verb} the" in line
+    assert f"{100 * mean:.1f}" in line
+
+
+@pytest.mark.parametrize(
+    ("coded", "intended", "change"),
+    [
+        ("a better", "a better", "stands"),
+        ("a better", "b better", "changes sign"),
+        ("b better", "inconclusive", "loses its interval"),
+        ("inconclusive", "a better", "becomes one"),
+        ("inconclusive", "inconclusive", "stands"),
+    ],
+)
+def test_what_becomes_of_a_difference_follows_from_its_two_verdicts(view, coded, intended, change):
+    table = view.contrasts.copy()
+    table.loc[table["question"] == "as_coded", "verdict"] = coded
+    table.loc[table["question"] == "variant", "verdict"] = intended
+    changed = replace(view, contrasts=table)
+    assert set(findings.coded_and_intended(changed)["change"]) == {change}
+    assert all(f"test rows - {change}: " in line for line in findings.figures_4_and_5(changed))
+
+
+@pytest.mark.parametrize("verdict", ["a better", "b better", "inconclusive"])
+def test_word_order_can_come_out_all_three_ways(view, verdict):
+    table = view.contrasts.assign(verdict=verdict)
+    said = findings.word_order(replace(view, contrasts=table))
+    assert len(said) == 4
+    assert all(findings.VERBS[verdict] in line for line in said)
+
+
+def test_each_experiment_says_what_the_grid_lacks(view):
+    nothing = replace(view, intervals=view.intervals.iloc[:0], contrasts=view.contrasts.iloc[:0])
+    for name, lines in findings.all_findings(nothing).items():
+        assert lines, name
+        assert all(line.startswith("The grid has no runs for ") for line in lines), name
+
+
+def test_the_best_baseline_is_compared_with_the_best_network(view):
+    random, grouped = findings.baselines(view)
+    assert random.startswith("Random split")
+    assert grouped.startswith("Grouped split")
+    assert "the best simple model is brand + text, linear with" in random
+    assert "the network beats it, +" in random
+
+
+def test_a_published_chart_is_saved_and_shown(study, view):
+    chart = draw("departures", view)
+    shown = publish(CATALOGUE, "departures", chart)
+    assert chart.caption.split(".")[0].replace("'", "&#x27;") in shown.data
