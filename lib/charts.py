@@ -100,6 +100,8 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
     ax.set_xticks(sizes, [size_label(size, panel.named_sizes) for size in sizes])
     ax.minorticks_off()
     ax.margins(x=0.12)
+    if len(sizes) == 1:  # or else the axis would be as narrow as the shifts between the series
+        ax.set_xlim(sizes[0] / 1.5, sizes[0] * 1.5)
 
 
 def legend(figure: Figure, axes: Sequence[Axes]) -> None:

@@ -19,8 +19,8 @@ CHANGES = {
     ("b better", "a better"): "changes sign",
     ("a better", "inconclusive"): "loses its interval",
     ("b better", "inconclusive"): "loses its interval",
-    ("inconclusive", "a better"): "becomes one",
-    ("inconclusive", "b better"): "becomes one",
+    ("inconclusive", "a better"): "appears",
+    ("inconclusive", "b better"): "appears",
 }
 """What becomes of a difference when both sides are measured on test rows: verdict as coded, verdict as intended."""
 
@@ -131,8 +131,9 @@ def departures(view: View) -> list[str]:
         found = {row["measured_on"]: row for row in records(rows[rows["a"] == recipe])}
         if len(found) == 2:
             test, train = found["test"], found["train"]
+            name = recipe_label(recipe)
             lines.append(
-                f"{recipe_label(recipe)} ({look(test['variant']).label}, {test['train_size']:,} products, against "
+                f"{name[0].upper()}{name[1:]} ({look(test['variant']).label}, {test['train_size']:,} products, against "
                 f"{recipe_label(base)}): {points(**test)} on test rows, {points(**train)} on training rows, in points."
             )
     absent = [recipe_label(recipe) for recipe in DEPARTURES if recipe not in set(rows["a"])]

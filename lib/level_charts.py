@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.charts import Chart, Panel, legend, one_line
+from lib.charts import MIN_WIDTH, Chart, Panel, legend, one_line
 from lib.config import LEVELS
 from lib.figures import LEVEL_LOOKS, in_style
 from lib.tables import records, share
@@ -26,7 +26,7 @@ def draw_levels(panels: Sequence[Panel]) -> Chart:
     """
     order = list(dict.fromkeys(one.look.label for panel in panels for one in panel.series))
     with in_style():
-        figure = Figure(figsize=(1.5 + 3.1 * len(panels), 5.2), layout="constrained")
+        figure = Figure(figsize=(max(1.2 + 2.4 * len(panels), MIN_WIDTH), 5.2), layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for ax, panel in zip(axes, panels, strict=True):
             _draw_panel(ax, panel, order)

@@ -50,7 +50,7 @@ FIGURE_5 = (
 )
 LIKE_THE_PAPER = {
     "The paper's recipe": {"lstm": "paper_lstm"},
-    "The paper's recipe, as coded": {"lstm": "paper_lstm_leaked_label", "sequential": "paper_frozen_trunk"},
+    "The same as coded": {"lstm": "paper_lstm_leaked_label", "sequential": "paper_frozen_trunk"},
 }
 """The recipe of a chain beside the recipe `paper` of the other networks; `paper` where nothing is said."""
 

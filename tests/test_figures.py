@@ -303,7 +303,7 @@ def test_figure_5_has_the_papers_recipe_as_it_is_written_and_as_it_was_coded(vie
     chart = draw("figure_5", view)
     titles = [ax.get_title().split("\n")[0] for ax in chart.figure.axes]
     assert titles == [
-        "Published", "Random split", "Grouped split", "The paper's recipe", "The paper's recipe, as coded"
+        "Published", "Random split", "Grouped split", "The paper's recipe", "The same as coded"
     ]  # fmt: skip
     assert "sequential: 70 / 47 / 17" in chart.alt
 
@@ -367,7 +367,7 @@ def test_more_than_99_percent_is_looked_for_on_both_kinds_of_rows(view, mean, ve
         ("a better", "a better", "stands"),
         ("a better", "b better", "changes sign"),
         ("b better", "inconclusive", "loses its interval"),
-        ("inconclusive", "a better", "becomes one"),
+        ("inconclusive", "a better", "appears"),
         ("inconclusive", "inconclusive", "stands"),
     ],
 )
