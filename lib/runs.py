@@ -8,7 +8,7 @@ from lib import config
 NO_RECIPE = "none"
 """What the results call the recipe of a model that is not trained by gradient descent."""
 
-WITHOUT_RECIPE = ("naive", "linear")
+WITHOUT_RECIPE = ("naive", "linear", "linear_image", "fusion")
 """The models that are not."""
 
 

@@ -134,6 +134,53 @@ def bag_of_words(sequences: Sequences, vocabulary: np.ndarray) -> sparse.csr_arr
     return bag
 
 
+class NGrams(NamedTuple):
+    """Which n-grams every row contains, and how often.
+
+    Attributes
+    ----------
+    counts : float32 CSR array, shape (rows, n-grams)
+        Column numbers are sorted within a row.
+    words : int32 array, shape (n-grams, n)
+        The words of each column's n-gram; -1 behind the end of a shorter one.
+    """
+
+    counts: sparse.csr_array
+    words: np.ndarray
+
+
+def count_ngrams(sequences: Sequences, n: int) -> NGrams:
+    """Count every sequence of up to `n` words that follow one another in a row.
+
+    Nothing is chosen here: which columns a model reads is up to its training rows.
+
+    >>> ngrams = count_ngrams(Sequences(np.array([0, 3, 4]), np.array([5, 5, 1, 5])), n=2)
+    >>> ngrams.words.tolist()
+    [[1, -1], [5, -1], [5, 1], [5, 5]]
+    >>> ngrams.counts.toarray().tolist()
+    [[1.0, 2.0, 1.0, 1.0], [0.0, 1.0, 0.0, 0.0]]
+    """
+    rows = np.repeat(np.arange(len(sequences.indptr) - 1, dtype=np.int32), np.diff(sequences.indptr))
+    known, numbers = np.empty((1, 0), np.int32), np.zeros(len(sequences.ids), np.int64)
+    base = int(sequences.ids.max(initial=0)) + 1
+    parts, names = [], []
+    for length in range(1, n + 1):
+        last = sequences.ids[length - 1 :]
+        inside = rows[: len(last)] == rows[length - 1 :]
+        codes = np.where(inside, numbers[: len(last)] * base + last, -1)
+        found, columns = np.unique(codes, return_inverse=True)
+        unknown = int(len(found) > 0 and found[0] < 0)
+        numbers, found = columns - unknown, found[unknown:]
+        known = np.column_stack([known[found // base], found % base]).astype(np.int32)
+        ones = np.ones(int(inside.sum()), np.float32)
+        shape = (len(sequences.indptr) - 1, len(found))
+        parts.append(
+            sparse.csr_array((ones, (rows[: len(last)][inside], numbers[inside].astype(np.int32))), shape=shape)
+        )
+        names.append(np.pad(known, ((0, 0), (0, n - length)), constant_values=-1))
+    return NGrams(sparse.csr_array(sparse.hstack(parts, format="csr")), np.concatenate(names))
+
+
 def load_sequences(catalogue: str, text: config.Text, stop_words: config.StopWords) -> Sequences:
     """Read what the `text` stage made of a catalogue's texts, without stop words unless they are `none`."""
     with np.load(artifacts.existing(config.build_dir(catalogue, "text", f"{text}.npz"))) as file:

@@ -6,7 +6,16 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lib.config.base import Share, Size, Split, Strict, Text
-from lib.config.variants import DenseVariant, LinearVariant, LSTMVariant, NaiveVariant, SequentialVariant, Variant
+from lib.config.variants import (
+    DenseVariant,
+    FusionVariant,
+    LinearImageVariant,
+    LinearVariant,
+    LSTMVariant,
+    NaiveVariant,
+    SequentialVariant,
+    Variant,
+)
 from lib.errors import nearest
 
 StopWords = Literal["english", "none"]
@@ -83,7 +92,7 @@ class Recipe(Strict):
 
     def requires(self, variant: Variant) -> str | None:
         """Say what a variant lacks that this recipe speaks of, if anything."""
-        if isinstance(variant, NaiveVariant | LinearVariant):
+        if isinstance(variant, NaiveVariant | LinearVariant | LinearImageVariant | FusionVariant):
             return None
         if self.brand_encoding == "scalar" and not (isinstance(variant, DenseVariant) and "brand" in variant.inputs):
             return "'brand_encoding: scalar' needs a perceptron that reads the brand"
@@ -124,17 +133,26 @@ class Params(Strict):
     runs: list[Runs] = Field(min_length=1)
 
     @model_validator(mode="after")
+    def _fusions_are_of_variants(self) -> Self:
+        for name, variant in self.variants.items():
+            for part, settings in variant.of.items() if isinstance(variant, FusionVariant) else ():
+                _known(f"variants.{name}.of names", "variant", [part], list(self.variants))
+                if settings != self.variants[part]:
+                    raise ValueError(f"variants.{name}.of.{part} differs from variants.{part}; write {part}: *{part}")
+        return self
+
+    @model_validator(mode="after")
     def _runs_name_what_exists(self) -> Self:
         for runs in self.runs:
-            _known("recipe", [runs.recipe], list(self.recipes))
-            _known("variant", runs.variants or [], list(self.variants))
+            _known("runs name", "recipe", [runs.recipe], list(self.recipes))
+            _known("runs name", "variant", runs.variants or [], list(self.variants))
             for name in runs.variants or self.variants:
                 if problem := self.recipes[runs.recipe].requires(self.variants[name]):
                     raise ValueError(f"runs train '{name}' by the recipe '{runs.recipe}', but {problem}.")
         return self
 
 
-def _known(kind: str, names: list[str], known: list[str]) -> None:
+def _known(where: str, kind: str, names: list[str], known: list[str]) -> None:
     for name in names:
         if name not in known:
-            raise ValueError(f"runs name the {kind} '{name}', which is not among {known}.{nearest(name, known)}")
+            raise ValueError(f"{where} the {kind} '{name}', which is not among {known}.{nearest(name, known)}")
