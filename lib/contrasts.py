@@ -9,7 +9,7 @@ import pandas as pd
 from lib.bootstrap import Sample, differences
 from lib.config import LEVELS, Variant
 from lib.evaluate import CHAIN_DECODINGS, usual_decodings
-from lib.pairs import ASKED, CALLED, DEPARTURES, Asked
+from lib.pairs import ASKED, CALLED, COUNTERPARTS, DEPARTURES, Asked
 from lib.runs import NO_RECIPE
 
 COLUMNS = [
@@ -122,9 +122,10 @@ def _sizes(samples: Samples) -> list[Asked]:
 def _is_side(measure: Measure, asked: Asked, usual: Mapping[str, str]) -> bool:
     """Tell whether a measure can be a: on test rows and decoded as usual, unless the question says otherwise.
 
-    A recipe that only serves to be compared with another stays out of comparisons between variants.
+    A recipe that only serves to be compared with another stays out of comparisons between variants, but for those of
+    Figures 4 and 5.
     """
-    if asked.question == "variant" and "recipe" not in asked.a and measure.recipe in DEPARTURES:
+    if asked.question == "variant" and measure.recipe in DEPARTURES.keys() - COUNTERPARTS.keys():
         return False
     wanted = {"measured_on": "test", "decoding": usual[measure.variant], **asked.a}
     return all(getattr(measure, field) == value for field, value in wanted.items())
@@ -133,7 +134,7 @@ def _is_side(measure: Measure, asked: Asked, usual: Mapping[str, str]) -> bool:
 def _other_side(
     a: Measure, asked: Asked, samples: Samples, variants: Mapping[str, Variant], usual: Mapping[str, str]
 ) -> Measure | None:
-    """Find b: a, but for what the question says. A model without a recipe, or without text, has only one of them."""
+    """Find b: a, but for what the question says. A model without text has one text, and not every model a's recipe."""
     variant = str(asked.b.get("variant", a.variant))
     if variant not in usual or variant not in variants:
         return None
@@ -142,7 +143,8 @@ def _other_side(
         b = b._replace(text="masked")
     if asked.question == "split":
         b = b._replace(train_size=_matching_size(a, b.split, samples))
-    candidates = (b, b._replace(recipe=NO_RECIPE))
+    recipes = (b.recipe,) if "recipe" in asked.b else (b.recipe, COUNTERPARTS.get(b.recipe, NO_RECIPE), NO_RECIPE)
+    candidates = (b._replace(recipe=recipe) for recipe in recipes)
     return next((found for found in candidates if found in samples and found != a), None)
 
 

@@ -68,7 +68,7 @@ def figure_word_order(view: View) -> Chart | None:
     """Draw the bag of words beside the LSTMs, by training size."""
     panels = []
     for split, title in SPLITS.items():
-        where = {"recipe": view.recipe, "text": view.text, "split": split, "metric": "mean"}
+        where = {**view.main, "split": split, "metric": "mean"}
         found = {name: view.measured(variant=name, decoding=how, **where) for name, how in ORDERS.items()}
         sizes = set().union(*(found[name]["train_size"] for name in ORDERS if name != "brand_text"))
         series = [Series(rows[rows["train_size"].isin(sizes)], look(name)) for name, rows in found.items() if len(rows)]

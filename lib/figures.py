@@ -67,6 +67,7 @@ RECIPE_LABELS = {
     "paper_early_stopping": "early stopping",
     "paper_fixed_updates": "updates fixed, not epochs",
     "paper_frozen_trunk": "trunk learns level 1 only",
+    "paper_lstm_stated_lr": "learning rate as stated",
     "paper_lstm_leaked_label": "own label leaked",
 }
 

@@ -110,8 +110,8 @@ def word_order(view: View) -> list[str]:
     """Say at which sizes an LSTM beats the bag of words, and at which it does not."""
     lines = []
     for variant, decoding in ORDERS.items():
-        rows = view.compared("variant", a=variant, b="brand_text", decoding=decoding, metric="mean", recipe=view.recipe)
-        for split, part in by_split(rows[rows["text"] == view.text]):
+        rows = view.compared("variant", a=variant, b="brand_text", decoding=decoding, metric="mean", **view.main)
+        for split, part in by_split(rows):
             said = [
                 f"{VERBS[row['verdict']]} it by {points(**row)} points at {row['train_size']:,}"
                 if row["verdict"] != "inconclusive"

@@ -1,9 +1,10 @@
 """The questions that `contrasts.csv` answers: one table of pairs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from lib.config import LEVELS
+from lib.runs import NO_RECIPE
 
 CALLED = ("mean", "path")
 """The metrics that every contrast is made of."""
@@ -18,6 +19,7 @@ DEPARTURES = {
     "paper_early_stopping": "paper",
     "paper_fixed_updates": "paper",
     "paper_frozen_trunk": "paper",
+    "paper_lstm_stated_lr": "paper_lstm",
     "paper_lstm_leaked_label": "paper_lstm",
 }
 """Recipes that change one thing in another one, and which."""
@@ -63,8 +65,14 @@ CHAIN_PAIRS = (
 )
 """A model of Figure 4 or 5, how it is decoded (empty: as usual), and the one it is compared with."""
 
-COUNTERPARTS = {"paper_lstm": "paper", "paper_lstm_leaked_label": "paper", "paper_frozen_trunk": "paper"}
-"""Recipes of a chain, and the one that the network beside it in Figure 4 or 5 has."""
+COUNTERPARTS = {
+    "tuned_lstm": "tuned",
+    "paper_lstm": "paper",
+    "paper_lstm_stated_lr": "paper",
+    "paper_lstm_leaked_label": "paper",
+    "paper_frozen_trunk": "paper",
+}
+"""Recipes of a chain or an LSTM, and the one that the other networks beside it have."""
 
 FIELD_PAIRS = (
     ("text", "plain", "masked"),
@@ -77,7 +85,7 @@ FIELD_PAIRS = (
 )
 """Two values of one field of the same model."""
 
-RECIPE_PAIRS = (("tuned", "paper"), ("tuned", "paper_lstm"), *DEPARTURES.items())
+RECIPE_PAIRS = (("tuned", "paper"), ("tuned_lstm", "paper_lstm"), *DEPARTURES.items())
 
 
 def _chain_pairs(question: str, on: str) -> list[Asked]:
@@ -85,13 +93,35 @@ def _chain_pairs(question: str, on: str) -> list[Asked]:
     return [
         Asked(
             question,
-            {"variant": a, **({"decoding": decoding} if decoding else {}), **recipe_a},
-            {"variant": b, "measured_on": on, **recipe_b},
+            {"variant": a, **({"decoding": decoding} if decoding else {})},
+            {"variant": b, "measured_on": on},
             BY_LEVEL,
         )
         for a, decoding, b in CHAIN_PAIRS
-        for recipe_a, recipe_b in [({}, {}), *(({"recipe": x}, {"recipe": y}) for x, y in COUNTERPARTS.items())]
     ]
+
+
+def main_recipes(found: Iterable[tuple[str, str]], recipe: str) -> dict[str, str]:
+    """Say which recipe of each variant belongs to the main experiment: one for models like it, that one, or none.
+
+    Parameters
+    ----------
+    found
+        Pairs of a variant and a recipe that it was trained with.
+    recipe
+        Of the main experiment.
+
+    Examples
+    --------
+    >>> main_recipes([("lstm", "paper_lstm"), ("lstm", "tuned_lstm"), ("linear", "none"), ("brand", "tuned")], "tuned")
+    {'lstm': 'tuned_lstm', 'linear': 'none', 'brand': 'tuned'}
+    """
+    trained: dict[str, set[str]] = {}
+    for variant, name in found:
+        trained.setdefault(variant, set()).add(name)
+    special = [name for name, other in COUNTERPARTS.items() if other == recipe and name not in DEPARTURES]
+    order = [*special, recipe, NO_RECIPE]
+    return {variant: next((name for name in order if name in names), recipe) for variant, names in trained.items()}
 
 
 ASKED = (

@@ -12,7 +12,7 @@ from lib.errors import StudyError
 from lib.figures import LEVEL_LOOKS, LOOKS, Look, look
 from lib.level_charts import draw_levels
 from lib.published import SOURCE, published
-from lib.view import View
+from lib.view import MAIN, View
 
 MEAN = "Mean accuracy of the 3 levels (%)"
 PUBLISHED = "Published\ntraining rows"
@@ -164,7 +164,7 @@ def _line(rows: pd.DataFrame) -> str:
 
 def _levels(view: View, chain: str, marks: Sequence[Mark], figure: str) -> Chart | None:
     """Draw a figure level by level: as published, in the main experiment, and in the paper's recipes."""
-    main = dict.fromkeys(LOOKS, view.recipe)
+    main = dict.fromkeys(LOOKS, MAIN)
     panels = [
         _level_panel(view, "Random split", chain, marks, main, "random"),
         _level_panel(view, "Grouped split", chain, marks, main, "grouped"),

@@ -9,11 +9,13 @@ import pandas as pd
 from lib.artifacts import existing
 from lib.config import load_catalogue, load_params, report_dir
 from lib.evaluate import usual_decodings
-from lib.pairs import DEPARTURES
-from lib.runs import NO_RECIPE
+from lib.pairs import DEPARTURES, main_recipes
 
 USUAL = "usual"
 """Stands for each variant's usual decoding: a chain's own first one, independent levels for others."""
+
+MAIN = "main"
+"""Stands for each variant's recipe in the main experiment."""
 
 ORDERS = {"brand_text": "independent", "lstm": "soft", "lstm_multitask": "independent"}
 """The models without and with word order, and how each is decoded to be compared."""
@@ -60,7 +62,7 @@ class View:
 
     def measured(self, *, on: str | None = "test", decoding: str = USUAL, **fields: object) -> pd.DataFrame:
         """Choose rows of `intervals.csv`, in order of training size; unless said otherwise on test rows."""
-        rows = _where(self.intervals, {**fields, **({"measured_on": on} if on else {})})
+        rows = self._where(self.intervals, {**fields, **({"measured_on": on} if on else {})})
         if decoding == USUAL:
             usual = usual_decodings(zip(self.intervals["variant"], self.intervals["decoding"], strict=True))
             rows = rows[rows["decoding"] == rows["variant"].map(usual)]
@@ -70,7 +72,7 @@ class View:
 
     def compared(self, question: str, *, largest: bool = False, **fields: object) -> pd.DataFrame:
         """Choose rows of `contrasts.csv`, of each split the largest training size alone if asked."""
-        rows = _where(self.contrasts, {"question": question, **fields})
+        rows = self._where(self.contrasts, {"question": question, **fields})
         if largest:
             rows = rows[rows["train_size"] == rows.groupby("split")["train_size"].transform("max")]
         return rows
@@ -83,18 +85,25 @@ class View:
 
     @property
     def main(self) -> dict[str, Any]:
-        """The fields of the runs of the main experiment: its recipe, or none, and its text."""
-        return {"recipe": (self.recipe, NO_RECIPE), "text": self.text}
+        """The fields of the runs of the main experiment: each variant's recipe in it, and its text."""
+        return {"recipe": MAIN, "text": self.text}
 
     def size_for(self, rows: pd.DataFrame) -> int | None:
         """Choose the one training size to show of some rows: the experiment's, or else the largest; None if none."""
         sizes = set(rows["train_size"])
         return self.experiment_size if self.experiment_size in sizes else max(sizes, default=None)
 
-
-def _where(table: pd.DataFrame, fields: dict[str, object]) -> pd.DataFrame:
-    """Keep the rows whose columns have these values; a tuple, list or set stands for any of its members."""
-    for name, value in fields.items():
-        several = isinstance(value, Collection) and not isinstance(value, str)
-        table = table[table[name].isin(list(value)) if several else table[name] == value]  # type: ignore[call-overload]
-    return table
+    def _where(self, table: pd.DataFrame, fields: dict[str, Any]) -> pd.DataFrame:
+        """Keep the rows whose columns have these values; a tuple, list or set stands for any of its members."""
+        for name, value in fields.items():
+            if value == MAIN:
+                main = main_recipes(zip(self.intervals["variant"], self.intervals["recipe"], strict=True), self.recipe)
+                variants = (
+                    table["variant"].where(table["variant"] != "", table["a"]) if "a" in table else table["variant"]
+                )
+                table = table[table["recipe"] == variants.map(main)]
+            elif isinstance(value, Collection) and not isinstance(value, str):
+                table = table[table[name].isin(list(value))]
+            else:
+                table = table[table[name] == value]
+        return table

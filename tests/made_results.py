@@ -19,7 +19,15 @@ REPOSITORY = Path(__file__).parents[1]
 CATALOGUE = "tiny"
 CLASSES = (3, 5, 8)
 PATHS = [[0, 0, 0], [0, 0, 1], [0, 1, 2], [0, 1, 3], [1, 2, 4], [1, 2, 0], [1, 3, 5], [2, 3, 6], [2, 4, 7], [2, 4, 1]]
-SKILL = {"linear": 2.4, "brand": 0.4, "brand_text": 2.4, "brand_image": 1.6, "brand_text_image": 3.4}
+SKILL = {
+    "linear": 2.4,
+    "linear_image": 2.0,
+    "late_fusion": 3.0,
+    "brand": 0.4,
+    "brand_text": 2.4,
+    "brand_image": 1.6,
+    "brand_text_image": 3.4,
+}
 CHAINS = {"sequential": 1.8, "lstm": 2.6, "lstm_multitask": 2.8}
 """The models of Figures 4 and 5, for tests that ask for them."""
 ROWS = 300

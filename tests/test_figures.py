@@ -21,7 +21,7 @@ from lib.pairs import DEPARTURES
 from lib.paper_figures import ELSEWHERE, PUBLISHED, figure_2, figure_3, figure_4, figure_5, figure_as_published
 from lib.results import make_results
 from lib.tables import contrasts_table
-from lib.view import View
+from lib.view import SIMPLE, View
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +292,13 @@ def test_figure_4_sets_both_decodings_beside_the_bag_of_words_and_training_rows_
 def test_figure_4_shows_the_numbers_of_the_chosen_decoding(view):
     table = draw("figure_4", view).table
     (row,) = view.measured(
-        variant="lstm", decoding="soft", recipe="tuned", text="masked", split="random", train_size=60, metric="level_2"
+        variant="lstm",
+        decoding="soft",
+        recipe="tuned_lstm",
+        text="masked",
+        split="random",
+        train_size=60,
+        metric="level_2",
     ).to_dict("records")
     cell = table.loc[("Random split, 60 products", "level 2"), "LSTM, soft"]
     assert cell.startswith(f"{100 * row['mean']:.1f} (")
@@ -334,7 +340,7 @@ def test_word_order_is_shown_where_an_lstm_was_run(view):
         ("titles", {"text": ["titled"]}),
         ("word_order", {"variant": ["lstm", "lstm_multitask"]}),
         ("departures", {"recipe": list(DEPARTURES)}),
-        ("baselines", {"variant": ["linear"]}),
+        ("baselines", {"variant": list(SIMPLE)}),
     ],
 )
 def test_what_the_grid_has_no_runs_for_is_not_drawn(view, name, fields):
@@ -399,7 +405,7 @@ def test_the_best_baseline_is_compared_with_the_best_network(view):
     random, grouped = findings.baselines(view)
     assert random.startswith("Random split")
     assert grouped.startswith("Grouped split")
-    assert "the best simple model is brand + text, linear with" in random
+    assert "the best simple model is late fusion of both linear with" in random
     assert "the network beats it, +" in random
 
 

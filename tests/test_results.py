@@ -14,7 +14,7 @@ from lib.bootstrap import Sample
 from lib.contrasts import Measure, contrast_table
 from lib.errors import StudyError
 from lib.evaluate import CHAIN_DECODINGS
-from lib.pairs import CHAIN_PAIRS, DEPARTURES, FIELD_PAIRS, INPUT_PAIRS
+from lib.pairs import BASELINE_PAIRS, CHAIN_PAIRS, COUNTERPARTS, DEPARTURES, FIELD_PAIRS, INPUT_PAIRS
 from lib.published import COLUMNS as PUBLISHED_COLUMNS
 from lib.published import published
 from lib.results import COLUMNS, INTERVAL_COLUMNS, SAMPLED, Tables, collect, load_results, make_results
@@ -103,14 +103,11 @@ def test_every_question_is_asked(tables):
         "variant",
         *(field for field, *_ in FIELD_PAIRS),
     }
-    compared = rows(found, question="variant", split="random", recipe="tuned", text="masked", train_size=60)
-    chained = {(a, b) for a, _, b in CHAIN_PAIRS}
-    neural = {*SKILL, *CHAINS} - {"linear"}
-    assert set(zip(compared["a"], compared["b"], strict=True)) == {
-        *INPUT_PAIRS,
-        *chained,
-        *((v, "naive") for v in neural),
-    }
+    compared = rows(found, question="variant", split="random", text="masked", train_size=60)
+    compared = compared[compared["recipe"].isin(["tuned", "tuned_lstm", "none"])]
+    expected = {*INPUT_PAIRS, *BASELINE_PAIRS, *((a, b) for a, _, b in CHAIN_PAIRS)}
+    expected |= {(variant, "naive") for variant in (*SKILL, *CHAINS)}
+    assert set(zip(compared["a"], compared["b"], strict=True)) == expected
     assert len(rows(found, question="variant", a="linear", b="naive", split="grouped")) == 2 * (2 + 1 + 1)
 
 
@@ -120,7 +117,7 @@ def test_no_contrast_is_there_twice(tables):
 
 
 def test_a_chain_is_compared_by_its_own_first_decoding_and_by_soft_where_asked(tables):
-    found = rows(tables.contrasts, question="variant", a="lstm", recipe="tuned", split="random", train_size=60)
+    found = rows(tables.contrasts, question="variant", a="lstm", recipe="tuned_lstm", split="random", train_size=60)
     assert set(rows(found, b="naive")["decoding"]) == {"hard"}
     assert set(rows(found, b="brand_text")["decoding"]) == {"hard", "soft"}
     assert set(rows(found, b="brand_text")["metric"]) == {*config.LEVELS, "mean", "path"}
@@ -131,18 +128,20 @@ def test_decodings_of_one_chain_are_compared(tables):
     found = rows(tables.contrasts, question="decoding", variant="lstm", metric="path")
     pairs = set(zip(found["a"], found["b"], strict=True))
     assert pairs == {("soft", "hard"), ("soft", "soft_child"), ("valid_path", "independent")}
-    soft = rows(found, a="soft", b="hard", split="random", train_size=60)
-    place = {"recipe": "tuned", "split": "random", "train_size": 60, "metric": "path", "measured_on": "test"}
+    soft = rows(found, a="soft", b="hard", recipe="tuned_lstm", split="random", train_size=60)
+    place = {"recipe": "tuned_lstm", "split": "random", "train_size": 60, "metric": "path", "measured_on": "test"}
     means = rows(tables.intervals, variant="lstm", **place).set_index("decoding")["mean"]
     assert soft["difference"].item() == pytest.approx(means["soft"] - means["hard"], abs=2e-6)
 
 
 def test_as_coded_the_other_network_is_measured_on_its_training_rows(tables):
-    place = {"recipe": "tuned", "text": "masked", "split": "random", "train_size": 60, "metric": "level_3"}
-    found = rows(tables.contrasts, question="as_coded", a="lstm", b="brand_text", decoding="soft", **place)
+    place = {"text": "masked", "split": "random", "train_size": 60, "metric": "level_3"}
+    found = rows(
+        tables.contrasts, question="as_coded", a="lstm", b="brand_text", decoding="soft", recipe="tuned_lstm", **place
+    )
     assert found["measured_on"].item() == ""
-    means = rows(tables.intervals, **place).set_index(["variant", "decoding", "measured_on"])["mean"]
-    expected = means["lstm", "soft", "test"] - means["brand_text", "independent", "train"]
+    means = rows(tables.intervals, **place).set_index(["variant", "recipe", "decoding", "measured_on"])["mean"]
+    expected = means["lstm", "tuned_lstm", "soft", "test"] - means["brand_text", "tuned", "independent", "train"]
     assert found["difference"].item() == pytest.approx(expected, abs=2e-6)
 
 
@@ -160,9 +159,17 @@ def test_every_departure_is_compared_with_what_it_departs_from_on_both_kinds_of_
 def test_a_departure_takes_no_part_in_comparisons_between_variants_but_beside_its_counterpart(tables):
     found = rows(tables.contrasts, question="variant")
     departed = found[found["recipe"].isin(list(DEPARTURES))]
-    assert set(zip(departed["recipe"], departed["a"], departed["b"], strict=True)) == {
-        ("paper_frozen_trunk", "sequential", "brand_text")
-    }
+    assert set(departed["recipe"]) == DEPARTURES.keys() & COUNTERPARTS.keys()
+    assert set(departed["b"]) == {"brand_text", "naive"}
+
+
+def test_an_lstm_with_a_recipe_of_its_own_is_compared_with_the_network_of_the_same_experiment(tables):
+    place = {"text": "masked", "split": "random", "train_size": 60, "metric": "mean"}
+    found = rows(tables.contrasts, question="variant", a="lstm_multitask", b="brand_text", recipe="tuned_lstm", **place)
+    means = rows(tables.intervals, measured_on="test", decoding="independent", **place)
+    means = means.set_index(["variant", "recipe"])["mean"]
+    expected = means["lstm_multitask", "tuned_lstm"] - means["brand_text", "tuned"]
+    assert found["difference"].item() == pytest.approx(expected, abs=2e-6)
 
 
 def test_every_size_is_compared_with_the_smallest(tables):
@@ -197,7 +204,7 @@ def test_splits_are_compared_at_the_same_size_and_at_the_largest_of_each(tables)
 
 def test_only_variants_that_read_text_are_compared_between_texts(tables):
     found = rows(tables.contrasts, question="text")
-    assert set(found["variant"]) == {"linear", "brand_text", "brand_text_image", "sequential"}
+    assert set(found["variant"]) == {"linear", "late_fusion", "brand_text", "brand_text_image"}
     assert set(zip(found["a"], found["b"], strict=True)) == {("plain", "masked"), ("titled", "plain")}
 
 

@@ -8,8 +8,7 @@ from lib.artifacts import existing
 from lib.config import Params, load_params, report_dir
 from lib.errors import StudyError
 from lib.evaluate import usual_decodings
-from lib.pairs import INPUT_PAIRS
-from lib.runs import NO_RECIPE
+from lib.pairs import INPUT_PAIRS, main_recipes
 from lib.tables import points, share
 
 VERDICTS = {"a better": "beats", "b better": "is beaten by", "inconclusive": "cannot be told from"}
@@ -89,6 +88,7 @@ class Results:
         self.frame = _read(catalogue, "intervals.csv", [*KEY, *VALUES])
         rows = self.frame.itertuples(index=False, name=None)
         self._numbers = {row[: len(KEY)]: Number(*row[len(KEY) :]) for row in rows}
+        self._recipe = main_recipes(zip(self.frame["variant"], self.frame["recipe"], strict=True), self.recipe)
         self._usual = usual_decodings(zip(self.frame["variant"], self.frame["decoding"], strict=True))
         contrasts = _read(catalogue, "contrasts.csv", [field.name for field in fields(Contrast)])
         self.contrasts = [Contrast(*row) for row in contrasts.itertuples(index=False, name=None)]
@@ -108,7 +108,7 @@ class Results:
     def recipes(self, variant: str) -> list[str]:
         """Return the recipes that a variant was trained with, the main experiment's first."""
         known = set(self.frame[self.frame["variant"] == variant]["recipe"])
-        return sorted(known, key=lambda recipe: (recipe != self.recipe, recipe))
+        return sorted(known, key=lambda recipe: (recipe != self._recipe[variant], recipe))
 
     def sizes(self, split: str = "random", text: str | None = None) -> list[int]:
         """Return the training sizes of a split, ascending."""
@@ -129,17 +129,14 @@ class Results:
     ) -> Number | None:
         """Look one number up: by default the main experiment's, on test rows, with the most training rows.
 
-        Naive and linear models have the recipe `none`, what reads no text counts as masked, and a chain is decoded in
-        its usual way. There may be no such number, and then the answer is None.
+        Each variant has its recipe in the main experiment, what reads no text counts as masked, and a chain is decoded
+        in its usual way. There may be no such number, and then the answer is None.
         """
         text = self._text_of(variant, text or self.text)
         sizes = self.sizes(split, text)
-        for name in (recipe or self.recipe, NO_RECIPE):
-            decoding = self._usual.get(variant, "independent")
-            key = (variant, name, text, split, size or max(sizes, default=0), decoding, on, metric)
-            if key in self._numbers:
-                return self._numbers[key]
-        return None
+        trained, decoding = recipe or self._recipe.get(variant, self.recipe), self._usual.get(variant, "independent")
+        key = (variant, trained, text, split, size or max(sizes, default=0), decoding, on, metric)
+        return self._numbers.get(key)
 
     def between(self, split: str, metric: str) -> list[Contrast]:
         """Return what the main experiment says of inputs, and of all against the naive model, at the largest size.
@@ -174,12 +171,11 @@ class Results:
         return max(chosen, key=lambda found: found.train_size, default=None)
 
     def _asked(self, question: str, metric: str) -> list[Contrast]:
-        recipes = (self.recipe, NO_RECIPE)
         return [
             found
             for found in self.contrasts
             if (found.question, found.metric) == (question, metric)
-            and found.recipe in recipes
+            and found.recipe == self._recipe.get(found.variant or found.a)
             and found.measured_on in ("test", "")
         ]
 
