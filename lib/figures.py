@@ -47,15 +47,29 @@ LOOKS = {
     "brand_text": Look("brand + text", "#0072B2", "s"),
     "brand_image": Look("brand + image", "#009E73", "^"),
     "brand_text_image": Look("brand + text + image", "#D55E00", "o"),
+    "linear_image": Look("brand + image, linear", "#6B4C1E", "d"),
+    "late_fusion": Look("late fusion of both linear", "#661188", "*"),
     "sequential": Look("sequential", "#CC79A7", "<"),
     "lstm": Look("LSTM", "#56B4E9", "P"),
-    "lstm_multitask": Look("multitask LSTM", "#004488", "X"),
-    "best": Look("best", "#882255", "*"),
+    "lstm_multitask": Look("multitask LSTM", "#882255", "X"),
 }
 LEVEL_LOOKS = {
     "level_1": Look("level 1", "#004488", "o"),
     "level_2": Look("level 2", "#BB5566", "s"),
     "level_3": Look("level 3", "#DDAA33", "^"),
+}
+RECIPE_LABELS = {
+    "paper": "the paper's recipe",
+    "paper_lstm": "the paper's recipe for LSTMs",
+    "paper_stop_words": "stop words kept",
+    "paper_unshuffled": "batches not shuffled",
+    "paper_no_input_dropout": "no dropout of inputs",
+    "paper_scalar_brand": "brand as one number",
+    "paper_early_stopping": "early stopping",
+    "paper_fixed_updates": "updates fixed, not epochs",
+    "paper_frozen_trunk": "trunk learns level 1 only",
+    "paper_lstm_stated_lr": "learning rate as stated",
+    "paper_lstm_leaked_label": "own label leaked",
 }
 
 
@@ -66,6 +80,15 @@ def look(variant: str) -> Look:
     'brand + text'
     """
     return LOOKS.get(variant, Look(variant.replace("_", " "), "#F781BF", "h"))
+
+
+def recipe_label(recipe: str) -> str:
+    """Return what a recipe is called in figures and sentences.
+
+    >>> recipe_label("paper_stop_words"), recipe_label("my_own")
+    ('stop words kept', 'my own')
+    """
+    return RECIPE_LABELS.get(recipe, recipe.replace("_", " "))
 
 
 def in_style() -> AbstractContextManager[None]:
