@@ -121,7 +121,8 @@ def encode_for_linear(
     min_rows : int
         Training rows that must contain an n-gram for it to be a column.
     """
-    parts, idf, words, brands = [], np.empty(0, np.float32), np.empty((0, 0), np.int32), []
+    brands: list[str] = []
+    parts, idf, words = [], np.empty(0, np.float32), np.empty((0, 0), np.int32)
     if "text" in inputs and ngrams is not None:
         frequent = np.bincount(ngrams.counts[train_rows].indices, minlength=len(ngrams.words)) >= min_rows
         counts, words = ngrams.counts[:, np.flatnonzero(frequent)], ngrams.words[frequent]

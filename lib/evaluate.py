@@ -185,39 +185,27 @@ def tidy(run: Mapping[str, str | int], measured_on: str, decoding: str, values: 
 
 def run_records(
     run: Mapping[str, str | int],
-    test: Sequence[npt.NDArray[Any]],
-    test_codes: npt.NDArray[Any],
-    train_predicted: npt.NDArray[Any],
-    train_codes: npt.NDArray[Any],
+    predicted: Mapping[str, Mapping[str, Codes]],
+    codes: Mapping[str, npt.NDArray[Any]],
     paths: npt.NDArray[Any],
-    chained: Mapping[str, tuple[Codes, Codes]] | None = None,
 ) -> list[Record]:
-    """Measure one run on its test rows, decoded both ways, and on its training rows.
-
-    Give it the float16 log-probabilities that are stored: `results` measures those again, and must find the same.
+    """Measure one run on its test rows and on its training rows, in each way that they were decoded.
 
     Parameters
     ----------
     run
         `variant, recipe, text, split, train_size, seed`.
-    test
-        One array a level: log-probabilities of the test rows.
-    test_codes, train_codes
-        Integer arrays (rows, 3): the true codes of the test rows and of the rows trained on.
-    train_predicted
-        Integer array (rows, 3): each level's most probable class for the rows trained on.
+    predicted
+        `test` and `train` -> decoding -> integer array (rows, 3): what the model says.
+    codes
+        `test` and `train` -> integer array (rows, 3): what is so.
     paths
         Integer array (valid paths, 3).
-    chained
-        What a chained model decoded by itself: decoding -> paths (rows, 3) of the test and of the training rows.
     """
-    on_test, on_train = decode(test, paths), {"independent": train_predicted}
-    for decoding, of_both in (chained or {}).items():
-        on_test[decoding], on_train[decoding] = of_both
     records = []
-    for measured_on, found, codes in (("test", on_test, test_codes), ("train", on_train, train_codes)):
-        for decoding, predicted in found.items():
-            records += tidy(run, measured_on, decoding, metrics(predicted, codes, paths))
+    for measured_on, decoded in predicted.items():
+        for decoding, said in decoded.items():
+            records += tidy(run, measured_on, decoding, metrics(said, codes[measured_on], paths))
     return records
 
 

@@ -112,7 +112,7 @@ class SoftmaxRegression:
     def log_probabilities(self, X: np.ndarray) -> list[np.ndarray]:
         """Return each level's log-probabilities, float32, shapes (rows, classes)."""
         logits = torch.from_numpy(X) @ torch.from_numpy(self.weights) + torch.from_numpy(self.bias)
-        return [level.log_softmax(dim=1).numpy() for level in logits.split(self.class_counts, dim=1)]
+        return [level.log_softmax(dim=1).numpy() for level in torch.split(logits, self.class_counts, dim=1)]
 
 
 class _Search:
@@ -128,18 +128,18 @@ class _Search:
 
     def go_on(self) -> None:
         """Take some steps."""
-        self.optimizer.step(self._loss)
+        self.optimizer.step(self._loss)  # type: ignore[no-untyped-call]
 
     def coefficients(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return a copy of each level's weights and bias."""
-        weights = self.weights.detach().clone().split(self.class_counts, dim=1)
-        return list(zip(weights, self.bias.detach().clone().split(self.class_counts), strict=True))
+        weights = torch.split(self.weights.detach().clone(), self.class_counts, dim=1)
+        return list(zip(weights, torch.split(self.bias.detach().clone(), self.class_counts), strict=True))
 
     def _loss(self) -> float:
         self.optimizer.zero_grad()
-        logits = (self.X @ self.weights + self.bias).split(self.class_counts, dim=1)
+        logits = torch.split(self.X @ self.weights + self.bias, self.class_counts, dim=1)
         loss = summed_cross_entropy(logits, self.codes)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from lib import artifacts, config
+from lib import artifacts, config, outcomes
 from lib.runs import NO_RECIPE, Run, grid
 from lib.workers import cores, worker_pool
 
@@ -102,9 +102,11 @@ def _inputs_fingerprint(catalogue: str, variant: str, runs: list[Run], params: c
 def _publish(catalogue: str, variant: str, finished: list[Path]) -> list[dict[str, Any]]:
     """Put the finished runs' files where the later stages expect them."""
     with artifacts.whole(config.build_dir(catalogue, "predictions", variant)) as predictions:
-        _copy(finished, ["*.npz"], predictions)
+        _copy(finished, ["*[0-9].npz"], predictions)
     with artifacts.whole(config.build_dir(catalogue, "models", variant)) as models:
         _copy(finished, ["*.safetensors", "*[0-9].json"], models)
+    with artifacts.whole(outcomes.path_of(catalogue, variant)) as partial:
+        outcomes.write(partial, outcomes.merge(folder / outcomes.FILE for folder in finished))
     records = sorted(_all_records(finished), key=lambda record: [str(value) for value in record.values()])
     artifacts.write_json(config.report_dir(catalogue, "metrics", f"{variant}.json"), records)
     return records

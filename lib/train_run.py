@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib import artifacts, config
+from lib import artifacts, config, outcomes
 from lib.data import load_catalogue_data
 from lib.estimators import Predictions, Task, make_estimator
-from lib.evaluate import independent, run_records
+from lib.evaluate import correctness, decode, independent, run_records
 from lib.runs import Run
 from lib.splits import test_rows, training_rows
 
@@ -24,19 +24,22 @@ def run_one(catalogue: str, variant: str, run: Run, folder: Path) -> None:
     estimator = make_estimator(config.get_variant(params, variant))
     estimator.fit(Task(catalogue, run, train_rows, validation_rows, checkpoints))
     found = {name: _half(estimator.predict(part)) for name, part in rows.items()}
-    on_train = _decoded(found.pop("train"))
-    records = run_records(
-        run.columns(variant, len(train_rows)),
-        found["test"].levels,
-        data.codes[rows["test"]],
-        on_train["predicted"],
-        data.codes[train_rows],
-        data.paths,
-        {name: (paths.codes[:, 0], on_train[name]) for name, paths in found["test"].decoded.items()},
-    )
+    trained = found.pop("train")
+    said = {
+        "test": decode(found["test"].levels, data.paths) | _chained(found["test"]),
+        "train": {"independent": independent(trained.levels)} | _chained(trained),
+    }
+    right = {
+        outcomes.Way(name, part): outcomes.pack(correctness(codes, data.codes[rows[part]], data.paths), rows[part])
+        for part, decoded in said.items()
+        for name, codes in decoded.items()
+    }
+    truth = {part: data.codes[rows[part]] for part in said}
     with artifacts.whole(folder) as partial:
         partial.mkdir(parents=True)
-        _write_predictions(partial / f"{stem}.npz", rows, found, on_train)
+        _write_predictions(partial / f"{stem}.npz", rows, found, said["train"])
+        outcomes.write(partial / outcomes.FILE, {stem: right})
+        records = run_records(run.columns(variant, len(train_rows)), said, truth, data.paths)
         artifacts.write_json(partial / "metrics.json", records)
         if run.size == "all" and run.seed == 0:
             estimator.save(partial / stem)
@@ -47,10 +50,9 @@ def _half(predictions: Predictions) -> Predictions:
     return predictions._replace(levels=[level.astype(np.float16) for level in predictions.levels])
 
 
-def _decoded(predictions: Predictions) -> dict[str, np.ndarray]:
-    """Return one path a row: each level's most probable class as `predicted`, and a chain's by the decoding's name."""
-    found: dict[str, np.ndarray] = {"predicted": independent(predictions.levels)}
-    return found | {name: paths.codes[:, 0] for name, paths in predictions.decoded.items()}
+def _chained(predictions: Predictions) -> dict[str, np.ndarray]:
+    """Return the best path of each row in each of a chain's decodings."""
+    return {name: paths.codes[:, 0] for name, paths in predictions.decoded.items()}
 
 
 def gpu_is_there() -> bool:
@@ -62,7 +64,9 @@ def _write_predictions(
     path: Path, rows: dict[str, np.ndarray], found: dict[str, Predictions], on_train: dict[str, np.ndarray]
 ) -> None:
     """Write all that is asked of a run later on; the contract is in `docs/architecture.md`."""
-    arrays = {f"train_{name}": predicted for name, predicted in on_train.items()}
+    arrays = {
+        f"train_{'predicted' if name == 'independent' else name}": predicted for name, predicted in on_train.items()
+    }
     arrays |= {f"{name}_rows": part.astype(np.int32) for name, part in rows.items()}
     for name, predictions in found.items():
         arrays |= {f"{name}_{level}": array for level, array in enumerate(predictions.levels)}

@@ -121,7 +121,8 @@ def test_tidy_rows_carry_the_run_and_six_decimals():
 def test_a_run_is_measured_on_test_rows_in_both_decodings_and_on_training_rows(random):
     levels, paths = make_levels(random, 50), make_paths(random)
     codes = make_codes(random, 50)
-    records = run_records({"variant": "brand"}, levels, codes, codes[:20], codes[:20], paths)
+    said = {"test": decode(levels, paths), "train": {"independent": codes[:20]}}
+    records = run_records({"variant": "brand"}, said, {"test": codes, "train": codes[:20]}, paths)
     places = {(record["measured_on"], record["decoding"]) for record in records}
     assert places == {("test", "independent"), ("test", "valid_path"), ("train", "independent")}
     assert [r["value"] for r in records if r["measured_on"] == "train" and r["metric"] == "path"] == [1.0]
