@@ -1,0 +1,223 @@
+"""The claims ledger: a verdict for each claim in each way of judging, computed by rule.
+
+The intervals of one claim hold together: of `n` comparisons each has the confidence 1 - 0.05 / n (Bonferroni). So a
+claim that asks for more is not called more readily. Nothing is called where the draws of a measurement say nothing of
+its uncertainty: where they are all the same, or where many of them have no row of the kind that is asked for.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from lib.bootstrap import CONFIDENCE, Interval, Sample, interval, seed_means
+from lib.claim_quantities import QUANTITIES
+from lib.claim_rules import Comparison, NotMeasuredError, Part, Seen, comparisons, slack, verdict
+from lib.claims import PUBLISHED, Bounded, Claim, Claims, Way
+from lib.config import LEVELS
+from lib.contrasts import Samples
+from lib.published import published
+from lib.runs import NO_RECIPE
+from lib.tables import points, records, share
+
+NOT_MEASURED = "not measured"
+VERDICTS = ("fails", "inconclusive", "holds", NOT_MEASURED)
+MOST_EMPTY = 0.05  # share of draws that may hold no row that a quantity is about
+COLUMNS = [
+    *("id", "claim", "source", "measured", "way", "verdict", "effect", "low", "high", "bound"),
+    *("a", "b", "train_size", "seeds", "comparisons", "holding", "why"),
+]
+LABELS = {PUBLISHED: "as published"}
+
+
+class Judged(NamedTuple):
+    """One comparison, its effect with the interval, and whether it holds."""
+
+    comparison: Comparison
+    effect: Interval
+    verdict: str
+    slack: float
+    seeds: int
+
+
+def ledger(claims: Claims, samples: Samples, metrics: Sequence[str]) -> pd.DataFrame:
+    """Judge every claim in every way, in the order of `claims.yaml`, and return the columns of `claims.csv`.
+
+    A row tells of the comparison that decides: one that fails, else one that is inconclusive, else the closest one.
+
+    Parameters
+    ----------
+    claims
+        What `claims.yaml` says.
+    samples
+        What was measured; columns are `metrics`.
+    metrics
+        Names of the samples' columns: the shares that the quantities are made of.
+    """
+    ways = {name: _measured(way, samples) for name, way in claims.ways.items()}
+    rows = []
+    for claim in claims.claims:
+        for way, seen in {PUBLISHED: _published(claim.figure, metrics), **ways}.items():
+            rows.append({**_words(claim), "way": way, "bound": bound_text(claim.rule), **_judge(claim, seen, metrics)})
+    table = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(("train_size", "seeds"), "Int64"))
+    return table.fillna({"a": "", "b": "", "why": ""})
+
+
+def bound_text(bound: Bounded) -> str:
+    """Write a rule's bound in percentage points.
+
+    >>> from lib.claims import Gain
+    >>> bound_text(Gain(kind="gain", metric="mean", of="brand", steps="last", below=0.02))
+    '< 2.0'
+    """
+    if bound.above is not None:
+        return f"> {100 * bound.above:.1f}"
+    return f"< {100 * bound.below:.1f}" if bound.below is not None else f"within ± {100 * (bound.within or 0):.1f}"
+
+
+def _words(claim: Claim) -> dict[str, str]:
+    return {name: getattr(claim, name) for name in ("id", "claim", "source", "measured")}
+
+
+def _measured(way: Way, samples: Samples) -> Seen:
+    """Look at the samples in one way: of each variant the runs of one recipe, on the rows that the way looks at."""
+    here = {m: sample for m, sample in samples.items() if (m.text, m.split) == (way.text, way.split)}
+    recipes = {variant: _recipe(way, variant, here) for variant in {m.variant for m in here}}
+    places = {variant: way.place(variant) for variant in recipes}
+    found = {
+        (m.variant, m.decoding, m.train_size): sample
+        for m, sample in here.items()
+        if (m.recipe, m.measured_on) == (recipes[m.variant], places[m.variant].measured_on)
+    }
+    stand_ins = {
+        (variant, decoding, size): found[variant, other, size]
+        for variant, decoding, size in found
+        if (variant, other := places[variant].stands_in(decoding), size) in found
+    }
+    largest = max((m.train_size for m in here), default=0)
+    rows = {variant: str(place.measured_on) for variant, place in places.items()}
+    return Seen({**found, **stand_ins}, recipes, rows, largest)
+
+
+def _recipe(way: Way, variant: str, samples: Samples) -> str:
+    """Return the first recipe of the way that a variant was trained with; nothing if it was with none of them."""
+    trained = {m.recipe for m in samples if m.variant == variant}
+    return next((recipe for recipe in (*way.place(variant).recipes, NO_RECIPE) if recipe in trained), "")
+
+
+def _published(figure: str | None, metrics: Sequence[str]) -> Seen:
+    """Make samples of the numbers of one published figure: one seed, and draws that are all the number itself."""
+    every = published()
+    table = every[every["figure"] == figure]
+    sizes = sorted({int(size) for size in table["train_size"].dropna()})
+    found: dict[tuple[str, str, int], Sample] = {}
+    for (variant, decoding), rows in table.groupby(["variant", "decoding"]):
+        for size in sizes:  # the naive model's numbers are given without a size
+            at_size = rows[(rows["train_size"] == size).fillna(True)]
+            if len(at_size):
+                found[str(variant), str(decoding), size] = _exactly(at_size, metrics)
+    # The sequential network has one bar a level: what its greedy choices reach.
+    greedy = {(v, "hard", size): sample for (v, _, size), sample in found.items() if v == "sequential"}
+    recipes = dict.fromkeys(table["variant"], PUBLISHED)
+    return Seen({**found, **greedy}, recipes, {}, int(every["train_size"].max()))
+
+
+def _exactly(bars: pd.DataFrame, metrics: Sequence[str]) -> Sample:
+    numbers = dict(zip(bars["metric"], bars["value"], strict=True))
+    if set(numbers) >= set(LEVELS):
+        numbers["mean"] = sum(numbers[level] for level in LEVELS) / len(LEVELS)
+    values = np.array([[numbers.get(metric, np.nan) for metric in metrics]])
+    return Sample((0,), values, values[None])
+
+
+def _judge(claim: Claim, seen: Seen, metrics: Sequence[str]) -> dict[str, object]:
+    try:
+        asked = comparisons(claim.rule, seen)
+        judged = [_compare(claim.rule, one, seen, metrics, len(asked)) for one in asked]
+    except NotMeasuredError as error:
+        return {"verdict": NOT_MEASURED, "comparisons": 0, "holding": 0, "why": str(error)}
+    decides = min(judged, key=lambda one: (VERDICTS.index(one.verdict), one.slack))
+    measured = PUBLISHED not in seen.recipes.values()
+    return {
+        "verdict": decides.verdict,
+        "effect": decides.effect.mean,
+        **({"low": decides.effect.low, "high": decides.effect.high, "seeds": decides.seeds} if measured else {}),
+        **_sides(decides.comparison, seen),
+        "train_size": max(part.train_size for part in decides.comparison.parts),
+        "comparisons": len(judged),
+        "holding": sum(one.verdict == "holds" for one in judged),
+        "why": "",
+    }
+
+
+def _compare(rule: Bounded, comparison: Comparison, seen: Seen, metrics: Sequence[str], asked: int) -> Judged:
+    samples = [seen.samples[part.term.variant, part.term.decoding, part.train_size] for part in comparison.parts]
+    values = [
+        part.weight * QUANTITIES[part.metric].of(dict(zip(metrics, means.T, strict=True)))
+        for part, means in zip(comparison.parts, seed_means(samples), strict=True)
+    ]
+    total = np.sum(values, axis=0)
+    if np.isnan(total[0]) or np.isnan(total[1:]).all():
+        labels = sorted({QUANTITIES[part.metric].label for part in comparison.parts})
+        raise NotMeasuredError(f"no number for: {'; '.join(labels)}")
+    effect = Interval(*(round(value, 6) + 0.0 for value in interval(total, 1 - (1 - CONFIDENCE) / asked)))
+    seeds = max(len(sample.seeds) for sample in samples)
+    said = verdict(rule, effect.low, effect.high) if _tells(total, effect) else "inconclusive"
+    return Judged(comparison, effect, said, slack(rule, effect.mean), seeds)
+
+
+def _tells(values: npt.NDArray[np.float64], effect: Interval) -> bool:
+    """Say whether an effect can be called: a published number can, a measured one where its draws vary."""
+    is_published = len(values) == 2
+    return is_published or (effect.low < effect.high and bool(np.isnan(values).mean() <= MOST_EMPTY))
+
+
+def _sides(comparison: Comparison, seen: Seen) -> dict[str, str]:
+    """Describe a and b: variant, decoding, recipe, rows measured, quantity and training size."""
+    parts = [_describe(part, seen) for part in comparison.parts]
+    if len(parts) == 4:
+        parts = [f"{first} - {second}" for first, second in zip(parts[::2], parts[1::2], strict=True)]
+    return {"a": parts[0], "b": "".join(parts[1:])}
+
+
+def _describe(part: Part, seen: Seen) -> str:
+    variant = part.term.variant
+    decoding = "" if part.term.decoding == "independent" else part.term.decoding
+    words = (variant, decoding, seen.recipes.get(variant, ""), seen.places.get(variant, ""), part.metric)
+    return " ".join([*filter(None, words), f"@{part.train_size}"])
+
+
+def counts(table: pd.DataFrame) -> Mapping[str, Mapping[str, int]]:
+    """Count the verdicts of each way: way -> verdict -> claims."""
+    return {str(way): dict(rows["verdict"].value_counts()) for way, rows in table.groupby("way", sort=False)}
+
+
+def overview(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Lay the ledger out for reading: a row a claim, a column a way, verdict and effect in each cell."""
+    cells = table.assign(cell=[cell(row) for row in records(table)])
+    rows = cells.groupby("id", sort=False).agg(claim=("claim", "first"), source=("source", "first"))
+    for way, label in {**LABELS, **labels}.items():
+        rows[label] = cells[cells["way"] == way].set_index("id")["cell"]
+    return rows.set_index(["claim", "source"])
+
+
+def cell(row: Mapping[str, Any]) -> str:
+    """Write a row's verdict with its effect, in percentage points; a quantity by itself in percent.
+
+    >>> cell({"verdict": "holds", "effect": 0.021, "low": 0.015, "high": 0.027, "b": "brand test mean @500"})
+    'holds: +2.1 (+1.5 to +2.7)'
+    >>> cell({"verdict": "fails", "effect": 0.89, "low": math.nan, "high": math.nan, "b": ""})
+    'fails: 89.0'
+    >>> cell({"verdict": "not measured", "effect": math.nan, "low": math.nan, "high": math.nan, "b": ""})
+    'not measured'
+    """
+    effect, low, high = (float(row[name]) for name in ("effect", "low", "high"))
+    if math.isnan(effect):
+        return str(row["verdict"])
+    if not row["b"]:
+        return f"{row['verdict']}: {share(effect, low, high)}"
+    number = f"{100 * effect:+.1f}" if math.isnan(low) else points(effect, low, high)
+    return f"{row['verdict']}: {number}"
