@@ -8,9 +8,7 @@ import pandas as pd
 from lib.bootstrap import differences
 from lib.config import Params
 from lib.contrasts import USUAL, Measure, Samples, verdict
-from lib.figures import look
 from lib.runs import NO_RECIPE
-from lib.tables import points, records
 
 COLUMNS = ["split", "train_size", "decoding", "metric", "a", "b", "difference", "low", "high", "verdict"]
 METRIC = "path"
@@ -58,32 +56,3 @@ def _pairs(samples: Samples, params: Params) -> Iterator[tuple[Measure, Measure]
         simple = [m for m in there if m.recipe == NO_RECIPE and m.decoding == USUAL["decoding"]]
         networks = [m for m in there if m.recipe == main.recipe and m.decoding in OWN_DECODINGS]
         yield from ((a, b) for a in simple for b in networks)
-
-
-def headlines(table: pd.DataFrame) -> list[str]:
-    """Say in Markdown, a sentence a split, whether a simple model beats every network; if none does, what beats what.
-
-    Parameters
-    ----------
-    table
-        What `baseline_table` returns.
-    """
-    return [_of_split(rows) for _, rows in table.groupby("split", sort=False)]
-
-
-def _of_split(rows: pd.DataFrame) -> str:
-    """Speak of the simple model that does best against the network that is hardest for it, and of that network."""
-    hardest = rows.loc[rows.groupby("a")["difference"].idxmin()]
-    best = records(hardest.sort_values(["difference", "a"], ascending=[False, True]))[0]
-    against = rows[rows["a"] == best["a"]]
-    simple, network = f"*{look(best['a']).label}*", f"*{look(best['b']).label}*"
-    if best["decoding"] != USUAL["decoding"]:
-        network += f" ({best['decoding']})"
-    if (against["verdict"] == "a better").all():
-        said = f"a simple model, {simple}, beats every network; the best of these is {network}"
-    elif best["verdict"] == "b better":
-        said = f"the network {network} beats the best simple model, {simple}"
-    else:
-        said = f"the best network, {network}, cannot be told from the best simple model, {simple}"
-    where = f"{str(best['split']).capitalize()} split, {best['train_size']:,} training products"
-    return f"{where}: {said} ({points(**best)} points of path accuracy, the simple model minus the network)."

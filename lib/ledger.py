@@ -5,9 +5,8 @@ claim that asks for more is not called more readily. Nothing is called where the
 its uncertainty: where they are all the same, or where many of them have no row of the kind that is asked for.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,16 +20,14 @@ from lib.config import LEVELS
 from lib.contrasts import Samples
 from lib.published import published
 from lib.runs import NO_RECIPE
-from lib.tables import points, records, share
+from lib.verdicts import VERDICTS
 
 NOT_MEASURED = "not measured"
-VERDICTS = ("fails", "inconclusive", "holds", NOT_MEASURED)
 MOST_EMPTY = 0.05  # share of draws that may hold no row that a quantity is about
 COLUMNS = [
-    *("id", "claim", "source", "measured", "way", "verdict", "effect", "low", "high", "bound"),
+    *("id", "claim", "source", "measured", "way", "label", "verdict", "effect", "low", "high", "bound"),
     *("a", "b", "train_size", "seeds", "comparisons", "holding", "why"),
 ]
-LABELS = {PUBLISHED: "as published"}
 
 
 class Judged(NamedTuple):
@@ -58,10 +55,13 @@ def ledger(claims: Claims, samples: Samples, metrics: Sequence[str]) -> pd.DataF
         Names of the samples' columns: the shares that the quantities are made of.
     """
     ways = {name: _measured(way, samples) for name, way in claims.ways.items()}
+    figures = {figure: _published(figure, metrics) for figure in {claim.figure for claim in claims.claims}}
+    labels = {PUBLISHED: "as published", **{name: way.label for name, way in claims.ways.items()}}
     rows = []
     for claim in claims.claims:
-        for way, seen in {PUBLISHED: _published(claim.figure, metrics), **ways}.items():
-            rows.append({**_words(claim), "way": way, "bound": bound_text(claim.rule), **_judge(claim, seen, metrics)})
+        for way, seen in {PUBLISHED: figures[claim.figure], **ways}.items():
+            words = {**_words(claim), "way": way, "label": labels[way], "bound": bound_text(claim.rule)}
+            rows.append({**words, **_judge(claim, seen, metrics)})
     table = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(("train_size", "seeds"), "Int64"))
     return table.fillna({"a": "", "b": "", "why": ""})
 
@@ -139,7 +139,7 @@ def _judge(claim: Claim, seen: Seen, metrics: Sequence[str]) -> dict[str, object
         judged = [_compare(claim.rule, one, seen, metrics, len(asked)) for one in asked]
     except NotMeasuredError as error:
         return {"verdict": NOT_MEASURED, "comparisons": 0, "holding": 0, "why": str(error)}
-    decides = min(judged, key=lambda one: (VERDICTS.index(one.verdict), one.slack))
+    decides = min(judged, key=lambda one: (list(VERDICTS).index(one.verdict), one.slack))
     measured = PUBLISHED not in seen.recipes.values()
     return {
         "verdict": decides.verdict,
@@ -188,36 +188,3 @@ def _describe(part: Part, seen: Seen) -> str:
     decoding = "" if part.term.decoding == "independent" else part.term.decoding
     words = (variant, decoding, seen.recipes.get(variant, ""), seen.places.get(variant, ""), part.metric)
     return " ".join([*filter(None, words), f"@{part.train_size}"])
-
-
-def counts(table: pd.DataFrame) -> Mapping[str, Mapping[str, int]]:
-    """Count the verdicts of each way: way -> verdict -> claims."""
-    return {str(way): dict(rows["verdict"].value_counts()) for way, rows in table.groupby("way", sort=False)}
-
-
-def overview(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
-    """Lay the ledger out for reading: a row a claim, a column a way, verdict and effect in each cell."""
-    cells = table.assign(cell=[cell(row) for row in records(table)])
-    rows = cells.groupby("id", sort=False).agg(claim=("claim", "first"), source=("source", "first"))
-    for way, label in {**LABELS, **labels}.items():
-        rows[label] = cells[cells["way"] == way].set_index("id")["cell"]
-    return rows.set_index(["claim", "source"])
-
-
-def cell(row: Mapping[str, Any]) -> str:
-    """Write a row's verdict with its effect, in percentage points; a quantity by itself in percent.
-
-    >>> cell({"verdict": "holds", "effect": 0.021, "low": 0.015, "high": 0.027, "b": "brand test mean @500"})
-    'holds: +2.1 (+1.5 to +2.7)'
-    >>> cell({"verdict": "fails", "effect": 0.89, "low": math.nan, "high": math.nan, "b": ""})
-    'fails: 89.0'
-    >>> cell({"verdict": "not measured", "effect": math.nan, "low": math.nan, "high": math.nan, "b": ""})
-    'not measured'
-    """
-    effect, low, high = (float(row[name]) for name in ("effect", "low", "high"))
-    if math.isnan(effect):
-        return str(row["verdict"])
-    if not row["b"]:
-        return f"{row['verdict']}: {share(effect, low, high)}"
-    number = f"{100 * effect:+.1f}" if math.isnan(low) else points(effect, low, high)
-    return f"{row['verdict']}: {number}"
