@@ -141,11 +141,15 @@ def seed_means(samples: Sequence[Sample]) -> list[Floats]:
     -------
     For each sample an array (1 + draws, metrics). Row by row they belong together: any function of them is paired.
     """
-    several = [set(sample.seeds) for sample in samples if len(sample.seeds) > 1]
-    common = sorted(set.intersection(*several)) if several else []
-    if len(common) > 1:
+    if len(common := common_seeds(samples)) > 1:
         samples = [sample.only(common) if len(sample.seeds) > 1 else sample for sample in samples]
     return [np.vstack([sample.values.mean(axis=0), _mean_draws(sample)]) for sample in samples]
+
+
+def common_seeds(samples: Sequence[Sample]) -> list[int]:
+    """Return the seeds that all samples with several seeds have, ascending."""
+    several = [set(sample.seeds) for sample in samples if len(sample.seeds) > 1]
+    return sorted(set.intersection(*several)) if several else []
 
 
 def interval(values: Floats, confidence: float = CONFIDENCE) -> Interval:

@@ -65,7 +65,7 @@ def comparisons(rule: Rule, seen: Seen) -> list[Comparison]:
         raise NotMeasuredError(f"no runs of {', '.join(missing)}")
     found = list(_comparisons(rule, sizes, seen.largest))
     if not found:
-        raise NotMeasuredError(f"measured together at {len(sizes)} training sizes, which are not those of the rule")
+        raise NotMeasuredError(f"measured together at the training sizes {sizes}, which is not what the rule needs")
     return found
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lib.bootstrap import CONFIDENCE, Interval, Sample, interval, seed_means
+from lib.bootstrap import CONFIDENCE, Interval, Sample, common_seeds, interval, seed_means
 from lib.claim_quantities import QUANTITIES
 from lib.claim_rules import Comparison, NotMeasuredError, Part, Seen, comparisons, slack, verdict
 from lib.claims import PUBLISHED, Bounded, Claim, Claims, Way
@@ -38,6 +38,7 @@ class Judged(NamedTuple):
     verdict: str
     slack: float
     seeds: int
+    why: str
 
 
 def ledger(claims: Claims, samples: Samples, metrics: Sequence[str]) -> pd.DataFrame:
@@ -149,7 +150,7 @@ def _judge(claim: Claim, seen: Seen, metrics: Sequence[str]) -> dict[str, object
         "train_size": max(part.train_size for part in decides.comparison.parts),
         "comparisons": len(judged),
         "holding": sum(one.verdict == "holds" for one in judged),
-        "why": "",
+        "why": decides.why,
     }
 
 
@@ -164,15 +165,19 @@ def _compare(rule: Bounded, comparison: Comparison, seen: Seen, metrics: Sequenc
         labels = sorted({QUANTITIES[part.metric].label for part in comparison.parts})
         raise NotMeasuredError(f"no number for: {'; '.join(labels)}")
     effect = Interval(*(round(value, 6) + 0.0 for value in interval(total, 1 - (1 - CONFIDENCE) / asked)))
-    seeds = max(len(sample.seeds) for sample in samples)
-    said = verdict(rule, effect.low, effect.high) if _tells(total, effect) else "inconclusive"
-    return Judged(comparison, effect, said, slack(rule, effect.mean), seeds)
+    why = _says_nothing(total, effect)
+    said = "inconclusive" if why else verdict(rule, effect.low, effect.high)
+    seeds = len(common_seeds(samples)) or 1
+    return Judged(comparison, effect, said, slack(rule, effect.mean), seeds, why)
 
 
-def _tells(values: npt.NDArray[np.float64], effect: Interval) -> bool:
-    """Say whether an effect can be called: a published number can, a measured one where its draws vary."""
-    is_published = len(values) == 2
-    return is_published or (effect.low < effect.high and bool(np.isnan(values).mean() <= MOST_EMPTY))
+def _says_nothing(values: npt.NDArray[np.float64], effect: Interval) -> str:
+    """Say why an effect may not be called, if so. A published number, which has one draw, may always be."""
+    if len(values) == 2:
+        return ""
+    if np.isnan(values).mean() > MOST_EMPTY:
+        return "many draws hold no row that it is about"
+    return "its draws do not vary" if effect.low == effect.high else ""
 
 
 def _sides(comparison: Comparison, seen: Seen) -> dict[str, str]:

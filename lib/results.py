@@ -23,6 +23,7 @@ from lib.errors import StudyError
 from lib.evaluate import CHAIN_DECODINGS, correctness, decode
 from lib.ledger import ledger
 from lib.runs import Run
+from lib.verdicts import BLANK
 
 RUN = ["variant", "recipe", "text", "split", "train_size", "seed"]
 KEY = [*RUN, "decoding", "measured_on", "metric"]
@@ -102,7 +103,7 @@ def make_results(catalogue: str) -> Tables:
 def load_results(catalogue: str) -> Tables:
     """Read the tables that `make_results` wrote."""
     paths = [existing(report_dir(catalogue, f"{name}.csv")) for name in Tables._fields]
-    return Tables(*(pd.read_csv(path, keep_default_na=False) for path in paths))
+    return Tables(*(pd.read_csv(path, keep_default_na=False, na_values=BLANK) for path in paths))
 
 
 def collect(catalogue: str) -> pd.DataFrame:

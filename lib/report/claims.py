@@ -6,7 +6,7 @@ import pandas as pd
 
 from lib.artifacts import existing
 from lib.config import report_dir
-from lib.verdicts import headlines, overview, tallies
+from lib.verdicts import BLANK, headlines, overview, tallies
 
 
 def claims_context(catalogue: str) -> dict[str, Any]:
@@ -26,5 +26,4 @@ def claims_context(catalogue: str) -> dict[str, Any]:
 
 
 def _read(catalogue: str, name: str) -> pd.DataFrame:
-    blank = {column: [""] for column in ("effect", "low", "high", "train_size", "seeds")}
-    return pd.read_csv(existing(report_dir(catalogue, name)), keep_default_na=False, na_values=blank)
+    return pd.read_csv(existing(report_dir(catalogue, name)), keep_default_na=False, na_values=BLANK)
