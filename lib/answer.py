@@ -5,28 +5,17 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lib.figures import look
-from lib.results import Tables
-from lib.runs import NO_RECIPE
+from lib.pairs import INPUT_PAIRS
 from lib.tables import points, records, sentence, share
+from lib.view import View
 
 SPLITS = ("random", "grouped")
 
 
-def answer(tables: Tables, recipe: str, text: str) -> str:
-    """Say as a Markdown list what the results come to at the largest training size of each split.
-
-    Parameters
-    ----------
-    tables
-        What `lib.results.make_results` returns.
-    recipe, text
-        The runs to speak of; variants without a recipe or without text belong to them.
-    """
-    intervals, contrasts = (
-        _largest(table[table["recipe"].isin([recipe, NO_RECIPE]) & (table["text"].isin([text, ""]))])
-        for table in (tables.intervals, tables.contrasts)
-    )
-    lines = [*_reached(intervals), *_inputs(contrasts), *_gaps(contrasts), *_paper(tables, text)]
+def answer(view: View) -> str:
+    """Say as a Markdown list what the main experiment comes to at the largest training size of each split."""
+    intervals = view.measured(**view.main)
+    lines = [*_reached(_largest(intervals)), *_inputs(view), *_gaps(view), *_paper(view)]
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -34,9 +23,8 @@ def _largest(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["train_size"] == table.groupby("split")["train_size"].transform("max")]
 
 
-def _reached(intervals: pd.DataFrame) -> Iterator[str]:
+def _reached(test: pd.DataFrame) -> Iterator[str]:
     """Name the variant with the best path accuracy, and what it reaches, for each split."""
-    test = intervals[(intervals["measured_on"] == "test") & (intervals["decoding"] == "independent")]
     for split in SPLITS:
         rows = test[test["split"] == split].sort_values(["mean", "variant"], ascending=[False, True])
         by_metric = {metric: records(rows[rows["metric"] == metric]) for metric in ("path", "mean")}
@@ -51,18 +39,19 @@ def _reached(intervals: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _inputs(contrasts: pd.DataFrame) -> Iterator[str]:
+def _inputs(view: View) -> Iterator[str]:
     """Say what one input adds to the others, and what the network adds to a linear model."""
-    rows = contrasts[(contrasts["question"] == "variant") & (contrasts["metric"] == "path")]
+    rows = view.compared("variant", metric="path", **view.main, largest=True)
+    rows = rows[[pair in INPUT_PAIRS for pair in zip(rows["a"], rows["b"], strict=True)]]
     for split in SPLITS:
-        said = [sentence(row) for row in records(rows[(rows["split"] == split) & (rows["b"] != "naive")])]
+        said = [sentence(row) for row in records(rows[rows["split"] == split])]
         if said:
             yield f"Path accuracy, {split} split: {'; '.join(said)}."
 
 
-def _gaps(contrasts: pd.DataFrame) -> Iterator[str]:
+def _gaps(view: View) -> Iterator[str]:
     """Say how much of each variant's path accuracy the random split owes to near-duplicates."""
-    rows = contrasts[(contrasts["question"] == "split") & (contrasts["metric"] == "path")]
+    rows = view.compared("split", metric="path", **view.main, largest=True)
     said = [
         f"{look(row['variant']).label} {points(**row)}" for row in records(rows) if row["verdict"] != "inconclusive"
     ]
@@ -72,10 +61,9 @@ def _gaps(contrasts: pd.DataFrame) -> Iterator[str]:
         yield "No variant's path accuracy differs between the random and the grouped split beyond its interval."
 
 
-def _paper(tables: Tables, text: str) -> Iterator[str]:
+def _paper(view: View) -> Iterator[str]:
     """Say what the paper's recipe gains by being measured on the rows that it was trained on."""
-    rows = _largest(tables.contrasts[(tables.contrasts["recipe"] == "paper") & (tables.contrasts["text"] == text)])
-    rows = rows[(rows["question"] == "measured_on") & (rows["metric"] == "mean")]
+    rows = view.compared("measured_on", recipe="paper", text=view.text, metric="mean", largest=True)
     said = [f"{look(row['variant']).label} {points(**row)}" for row in records(rows)]
     if said:
         yield (

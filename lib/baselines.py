@@ -7,7 +7,8 @@ import pandas as pd
 
 from lib.bootstrap import differences
 from lib.config import Params
-from lib.contrasts import USUAL, Measure, Samples, verdict
+from lib.contrasts import Measure, Samples, verdict
+from lib.pairs import main_recipes
 from lib.runs import NO_RECIPE
 
 COLUMNS = ["split", "train_size", "decoding", "metric", "a", "b", "difference", "low", "high", "verdict"]
@@ -19,7 +20,8 @@ OWN_DECODINGS = ("independent", "hard", "soft")
 def baseline_table(samples: Samples, metrics: Sequence[str], params: Params) -> pd.DataFrame:
     """Return the paired differences in path accuracy, simple model minus network, at the largest size of each split.
 
-    The runs are those of the main experiment, the first line of `runs` in `params.yaml`, on test rows.
+    The runs are those of the main experiment (the first line of `runs` in `params.yaml`, and the recipe for models like
+    this one that goes with it), on test rows.
 
     Parameters
     ----------
@@ -45,14 +47,15 @@ def baseline_table(samples: Samples, metrics: Sequence[str], params: Params) -> 
 
 def _pairs(samples: Samples, params: Params) -> Iterator[tuple[Measure, Measure]]:
     main, here = params.runs[0], []
+    recipes = main_recipes(((m.variant, m.recipe) for m in samples), main.recipe)
     for m in samples:
         variant = params.variants[m.variant]
         text = main.text if "text" in variant.inputs else "masked"
-        if (m.measured_on, m.text) == (USUAL["measured_on"], text) and variant.model != "naive":
+        if (m.measured_on, m.text, m.recipe) == ("test", text, recipes[m.variant]) and variant.model != "naive":
             here.append(m)
     for split in sorted({m.split for m in here}, reverse=True):
         largest = max(m.train_size for m in here if m.split == split)
         there = [m for m in here if (m.split, m.train_size) == (split, largest)]
-        simple = [m for m in there if m.recipe == NO_RECIPE and m.decoding == USUAL["decoding"]]
-        networks = [m for m in there if m.recipe == main.recipe and m.decoding in OWN_DECODINGS]
+        simple = [m for m in there if m.recipe == NO_RECIPE and m.decoding == "independent"]
+        networks = [m for m in there if m.recipe != NO_RECIPE and m.decoding in OWN_DECODINGS]
         yield from ((a, b) for a in simple for b in networks)

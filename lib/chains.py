@@ -15,7 +15,7 @@ from torch import nn
 from lib.data import Batch
 from lib.decode import beam
 from lib.models import Dropout, InputLayer, make_trunk, summed_cross_entropy
-from lib.recurrent import Encoder
+from lib.recurrent import Encoder, pack
 
 
 class Chain(nn.Module, ABC):
@@ -135,32 +135,27 @@ class ChainedLSTM(Chain):
 
     def forward(self, batch: Batch) -> list[torch.Tensor]:
         """Return each level's logits, with the class as last token that training gives, shapes (rows, classes)."""
-        logits = []
-        for level, (encoder, head) in enumerate(zip(self.encoders, self.heads, strict=True)):
-            tokens, lengths = self._with_class(batch, level)
-            logits.append(head(self.dropout(encoder(tokens, lengths))))
-        return logits
-
-    def _with_class(self, batch: Batch, level: int) -> tuple[torch.Tensor, torch.Tensor]:
-        assert batch.tokens is not None
-        assert batch.lengths is not None
-        if level == 0:
-            return batch.tokens, batch.lengths
-        code = batch.codes[:, level if self.leak_own_label else level - 1]
-        ends = batch.lengths[:, None].to(code.device)
-        tokens = nn.functional.pad(batch.tokens, (0, 1)).scatter(1, ends, self.tokens + code[:, None])
-        return tokens, batch.lengths + 1
+        codes = batch.codes[:, 1:] if self.leak_own_label else batch.codes
+        first, *rest = self._hidden(batch, [codes[:, level, None] for level in range(len(self.heads) - 1)])
+        return [self._logits(level, hidden) for level, hidden in enumerate([first, *(each[:, 0] for each in rest)])]
 
     def conditional_logits(self, batch: Batch) -> list[torch.Tensor]:
-        """Return each level's logits given each class of the level before: the words are read once for all of them."""
-        assert batch.tokens is not None
-        assert batch.lengths is not None
-        logits = [self.heads[0](self.dropout(self.encoders[0](batch.tokens, batch.lengths)))]
-        for level in range(1, len(self.class_counts)):
-            encoder = cast(Encoder, self.encoders[level])
-            classes = self.tokens + torch.arange(self.class_counts[level - 1], device=batch.codes.device)
-            hidden = encoder.mean_after(encoder.run(batch.tokens, batch.lengths), batch.lengths, classes)
-            logits.append(self.heads[level](self.dropout(hidden)))
+        """Return each level's logits given each class of the level before."""
+        classes = [torch.arange(count, device=batch.codes.device) for count in self.class_counts[:-1]]
+        return [self._logits(level, hidden) for level, hidden in enumerate(self._hidden(batch, classes))]
+
+    def _hidden(self, batch: Batch, classes: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Return the first level's mean outputs, and each other level's after each of its `classes` as last token.
+
+        A class comes last, so that the words are read once for all classes.
+        """
+        packed = pack(batch)
+        first, *rest = (cast(Encoder, encoder) for encoder in self.encoders)
+        after = zip(rest, classes, strict=True)
+        return [first(packed), *(e.mean_after(packed, e.run(packed), self.tokens + c) for e, c in after)]
+
+    def _logits(self, level: int, hidden: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.heads[level](self.dropout(hidden))
         return logits
 
 

@@ -1,18 +1,18 @@
-"""Two kinds of chart that the study's figures are made of: curves by training size, and differences by variant."""
+"""What a chart is, and the first of three kinds: curves by training size."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from lib.figures import LOOKS, Look, in_style, look
-from lib.tables import points, records, share
+from lib.figures import Look, in_style, save, show
+from lib.tables import records, share
 
-FILLS: tuple[Literal["full"], Literal["none"]] = ("full", "none")  # of the marks of a first and a second metric
+MIN_WIDTH = 8.4  # inches: room for the legend of a figure with few panels
 
 
 class Series(NamedTuple):
@@ -24,11 +24,12 @@ class Series(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A figure, its description in words, and the numbers that it shows as a table to read."""
+    """A figure, its description in words, the numbers that it shows as a table to read, and what to see in it."""
 
     figure: Figure
     alt: str
     table: pd.DataFrame
+    caption: str = ""
 
 
 class Panel(NamedTuple):
@@ -37,6 +38,12 @@ class Panel(NamedTuple):
     title: str
     series: Sequence[Series]
     named_sizes: Collection[int] = ()
+
+
+def publish(catalogue: str, name: str, chart: Chart) -> HTML:
+    """Save a chart among a catalogue's figures, and return it to be displayed in a notebook."""
+    save(chart.figure, catalogue, name, chart.caption, chart.alt)
+    return show(catalogue, name)
 
 
 def size_label(size: int, named_sizes: Collection[int] = ()) -> str:
@@ -61,14 +68,14 @@ def draw_curves(panels: Sequence[Panel], unit: str) -> Chart:
         What the vertical axis shows.
     """
     with in_style():
-        figure = Figure(figsize=(3.3 * len(panels), 5.2), layout="constrained")
+        figure = Figure(figsize=(max(3.3 * len(panels), MIN_WIDTH), 5.2), layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for ax, panel in zip(axes, panels, strict=True):
             _draw_panel(ax, panel)
         axes[0].set_ylim(0, 102)
         axes[0].set_ylabel(unit)
         figure.supxlabel("Training products (logarithmic)", fontsize=12)
-        _legend(figure, axes)
+        legend(figure, axes)
     return Chart(figure, _describe_curves(panels, unit), _table_curves(panels))
 
 
@@ -93,9 +100,11 @@ def _draw_panel(ax: Axes, panel: Panel) -> None:
     ax.set_xticks(sizes, [size_label(size, panel.named_sizes) for size in sizes])
     ax.minorticks_off()
     ax.margins(x=0.12)
+    if len(sizes) == 1:  # or else the axis would be as narrow as the shifts between the series
+        ax.set_xlim(sizes[0] / 1.5, sizes[0] * 1.5)
 
 
-def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
+def legend(figure: Figure, axes: Sequence[Axes]) -> None:
     """Put one legend above the panels, with a line for each series that is in any of them."""
     columns = max(2 * len(axes) - 2, 1)
     entries: dict[str, Any] = {}
@@ -114,7 +123,7 @@ def _describe_curves(panels: Sequence[Panel], unit: str) -> str:
         values = [
             f"{one.look.label}: {100 * mean.iloc[0]:.0f}" for one, mean in zip(series, last, strict=True) if len(mean)
         ]
-        parts.append(f"{_one_line(title)}, {size:,} products - {'; '.join(values)}.")
+        parts.append(f"{one_line(title)}, {size:,} products - {'; '.join(values)}.")
     return f"{unit} by number of training products, {len(panels)} panels. At the largest size: {' '.join(parts)}"
 
 
@@ -122,7 +131,7 @@ def _table_curves(panels: Sequence[Panel]) -> pd.DataFrame:
     """Return a row for each training size of each panel, and a column for each series."""
     cells = [
         {
-            "measured on": _one_line(title),
+            "measured on": one_line(title),
             "products": int(row["train_size"]),
             "series": one.look.label,
             "cell": share(**row),
@@ -137,70 +146,6 @@ def _table_curves(panels: Sequence[Panel]) -> pd.DataFrame:
     return wide.rename_axis(columns=None)
 
 
-def draw_differences(panels: Mapping[str, pd.DataFrame], metrics: Mapping[str, str]) -> Chart:
-    """Draw differences with their intervals, a line a variant; the first metric filled, the second hollow.
-
-    Parameters
-    ----------
-    panels
-        Title -> rows with `variant, metric, difference, low, high`.
-    metrics
-        Metric -> its name in the legend.
-
-    """
-    present = set().union(*(part["variant"] for part in panels.values()))
-    variants = [*(name for name in LOOKS if name in present), *sorted(present - LOOKS.keys())]
-    with in_style():
-        figure = Figure(figsize=(4.3 * len(panels), 4.6), layout="constrained")
-        axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
-        for ax, (title, part) in zip(axes, panels.items(), strict=True):
-            ax.set_title(title)
-            ax.axvline(0, color="black", linewidth=1)
-            _draw_forest(ax, part, variants, list(metrics))
-        axes[0].set_yticks(range(len(variants)), [look(name).label for name in variants])
-        axes[0].invert_yaxis()
-        figure.supxlabel("Difference of accuracy on test rows (percentage points)", fontsize=12)
-        marks = [Line2D([], [], color="#555555", marker="o", linestyle="", fillstyle=fill) for fill in FILLS]
-        figure.legend(marks, list(metrics.values()), loc="outside upper center", ncols=2, frameon=False)
-    return Chart(figure, _describe_differences(panels, metrics), _table_differences(panels, metrics))
-
-
-def _draw_forest(ax: Axes, rows: pd.DataFrame, variants: list[str], metrics: list[str]) -> None:
-    for row in records(rows[rows["metric"].isin(metrics)]):
-        place, shown = metrics.index(row["metric"]), look(row["variant"])
-        ax.errorbar(
-            100 * row["difference"],
-            variants.index(row["variant"]) + 0.3 * (place - 0.5),
-            xerr=[[100 * max(row["difference"] - row["low"], 0)], [100 * max(row["high"] - row["difference"], 0)]],
-            color=shown.color,
-            marker=shown.marker,
-            fillstyle=FILLS[place],
-            capsize=3,
-        )
-
-
-def _describe_differences(panels: Mapping[str, pd.DataFrame], metrics: Mapping[str, str]) -> str:
-    """Say in words what the panels show of the first metric."""
-    metric, name = next(iter(metrics.items()))
-    parts = []
-    for title, rows in panels.items():
-        shown = records(rows[rows["metric"] == metric])
-        values = [f"{look(r['variant']).label}: {100 * r['difference']:+.1f}" for r in shown]
-        parts.append(f"{_one_line(title)} - {'; '.join(values)}.")
-    return f"Differences in percentage points of the {name}, with intervals. {' '.join(parts)}"
-
-
-def _table_differences(panels: Mapping[str, pd.DataFrame], metrics: Mapping[str, str]) -> pd.DataFrame:
-    """Return a row for each variant, and two columns for each panel and metric: the difference and the verdict."""
-    columns = {}
-    for title, rows in panels.items():
-        for metric, name in metrics.items():
-            part = rows[rows["metric"] == metric].set_index("variant")
-            cells = [points(**row) for row in records(part)]
-            columns[_one_line(title), name] = pd.Series(cells, part.index)
-    table = pd.DataFrame(columns).fillna("")
-    return table.rename(index=lambda variant: look(variant).label)
-
-
-def _one_line(title: str) -> str:
+def one_line(title: str) -> str:
+    """Write a title that has two lines in one."""
     return title.replace("\n", ", ")

@@ -224,7 +224,7 @@ def _table(
     return pd.DataFrame(
         {
             "product_id": kept["product_id"],
-            **texts[["brand", "text", "masked_text"]],
+            **texts[["brand", "title", "text", "masked_text"]],
             **kept[list(LEVELS)],
             **{f"{level}_code": codes[:, index] for index, level in enumerate(LEVELS)},
             "image": kept["image"],

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import sparse
 from sklearn.preprocessing import OrdinalEncoder
 
 from lib import artifacts, config
-from lib.text import Sequences, load_sequences
+from lib.text import NGrams, Sequences, count_ngrams, load_sequences
 
 UNKNOWN_BRAND = 0
 
@@ -66,9 +67,20 @@ def load_catalogue_data(catalogue: str) -> CatalogueData:
 
 
 @lru_cache(maxsize=1)
-def load_text(catalogue: str, text: config.Text) -> Sequences:
+def load_text(catalogue: str, text: config.Text, stop_words: config.StopWords) -> Sequences:
     """Read the token sequences of a catalogue; kept in memory for the runs that follow in this process."""
-    return load_sequences(catalogue, text)
+    return load_sequences(catalogue, text, stop_words)
+
+
+def load_ngrams(catalogue: str, text: config.Text, stop_words: config.StopWords, n: int) -> NGrams:
+    """Count a catalogue's word n-grams; kept in memory for the runs that follow in this process."""
+    return _ngrams(config.root(), catalogue, text, stop_words, n)
+
+
+@lru_cache(maxsize=1)
+def _ngrams(root: Path, catalogue: str, text: config.Text, stop_words: config.StopWords, n: int) -> NGrams:
+    """Count n-grams. A study of another root has others."""
+    return count_ngrams(load_text(catalogue, text, stop_words), n)
 
 
 def fit_brands(brands: pd.Series) -> OrdinalEncoder:

@@ -1,16 +1,17 @@
 """From a catalogue's rows to what a model reads, with everything that is learnt learnt on the training rows alone."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.preprocessing import OneHotEncoder
 
 from lib.data import CatalogueData, Inputs, encode_brands, fit_brands, make_inputs
 from lib.sequences import encode_tokens
-from lib.text import Sequences, bag_of_words, fit_vocabulary, take
+from lib.text import NGrams, Sequences, bag_of_words, fit_vocabulary, take
 
 
 class Encoded(NamedTuple):
@@ -34,6 +35,25 @@ class Encoded(NamedTuple):
     vocabulary: np.ndarray
     image_mean: np.ndarray
     image_scale: np.ndarray
+
+
+class EncodedSparse(NamedTuple):
+    """Rows of a catalogue as a linear model's sparse input, and what was learnt to make them.
+
+    Attributes
+    ----------
+    X : float32 CSR array, shape (rows, n-grams + brands)
+    brands : list of str
+        Empty if the brand is not an input.
+    words : int32 array, shape (n-grams, n)
+        As in `lib.text.NGrams`, of those that are columns. Empty if the text is not an input.
+    idf : float32 array, shape (n-grams,)
+    """
+
+    X: sparse.csr_array
+    brands: list[str]
+    words: np.ndarray
+    idf: np.ndarray
 
 
 def encode_for_network(
@@ -89,41 +109,66 @@ def image_statistics(image: np.ndarray, rows: np.ndarray, rows_at_once: int = 40
 
 
 def encode_for_linear(
-    data: CatalogueData,
-    sequences: Sequences | None,
-    words: Sequence[str],
-    inputs: Sequence[str],
-    train_rows: np.ndarray,
-    ngrams: int,
-) -> sparse.csr_array:
-    """Encode all rows as TF-IDF of word n-grams, one-hot brand and image features, side by side.
+    data: CatalogueData, ngrams: NGrams | None, inputs: Sequence[str], train_rows: np.ndarray, min_rows: int
+) -> EncodedSparse:
+    """Encode all rows as TF-IDF of word n-grams and one-hot brand, side by side.
 
-    Returns
-    -------
-    float CSR array, shape (rows, columns)
+    Parameters
+    ----------
+    ngrams : NGrams or None
+        All rows' n-grams; needed if "text" is among `inputs`.
+    inputs : sequence of "brand", "text"
+    min_rows : int
+        Training rows that must contain an n-gram for it to be a column.
     """
-    parts = []
-    if "text" in inputs and sequences is not None:
-        texts = join_words(sequences, words)
-        tfidf = TfidfVectorizer(
-            tokenizer=str.split, token_pattern=None, lowercase=False, ngram_range=(1, ngrams), sublinear_tf=True
-        )
-        tfidf.fit([texts[row] for row in train_rows])
-        parts.append(tfidf.transform(texts))
+    parts, idf, words, brands = [], np.empty(0, np.float32), np.empty((0, 0), np.int32), []
+    if "text" in inputs and ngrams is not None:
+        frequent = np.bincount(ngrams.counts[train_rows].indices, minlength=len(ngrams.words)) >= min_rows
+        counts, words = ngrams.counts[:, np.flatnonzero(frequent)], ngrams.words[frequent]
+        tfidf = TfidfTransformer(sublinear_tf=True).fit(counts[train_rows])
+        parts.append(tfidf.transform(counts))
+        idf = tfidf.idf_.astype(np.float32)
     if "brand" in inputs:
-        brand = data.products[["brand"]].to_numpy(object)
-        parts.append(OneHotEncoder(handle_unknown="ignore").fit(brand[train_rows]).transform(brand))
-    if "image" in inputs:
-        mean, scale = image_statistics(data.image, train_rows)
-        parts.append(sparse.csr_array((data.image.astype(np.float32) - mean) / scale))
-    return sparse.csr_array(sparse.hstack(parts, format="csr"))
+        one_hot, brands = one_hot_brands(data, train_rows)
+        parts.append(one_hot)
+    return EncodedSparse(sparse.csr_array(sparse.hstack(parts, format="csr")), brands, words, idf)
 
 
-def join_words(sequences: Sequences, words: Sequence[str]) -> list[str]:
-    """Write token sequences out as texts, the tokens parted by single spaces.
+@dataclass(frozen=True)
+class EncodedDense:
+    """What was learnt to turn rows of a catalogue into a linear model's dense input, and the rows.
 
-    >>> join_words(Sequences(np.array([0, 2, 2]), np.array([1, 0])), ["shoe", "red"])
-    ['red shoe', '']
+    Attributes
+    ----------
+    image : float16 array, shape (rows, dimension)
+    mean, scale : float32 arrays, shape (dimension,)
+        Of the image features, over the training rows.
+    one_hot : float32 CSR array, shape (rows, brands), or None
+    brands : list of str
+        Empty if the brand is not an input.
     """
-    tokens = np.asarray(words, object)[sequences.ids]
-    return [" ".join(tokens[a:b]) for a, b in zip(sequences.indptr[:-1], sequences.indptr[1:], strict=True)]
+
+    image: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    one_hot: sparse.csr_array | None
+    brands: list[str]
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
+        """Return some rows as a float32 array, shape (rows, dimension + brands): standardised image, one-hot brand."""
+        image = (self.image[rows].astype(np.float32) - self.mean) / self.scale
+        return image if self.one_hot is None else np.hstack([image, self.one_hot[rows].toarray()])
+
+
+def encode_dense(data: CatalogueData, inputs: Sequence[str], train_rows: np.ndarray) -> EncodedDense:
+    """Learn from training rows how the image, and the brand if it is among `inputs`, become a dense input."""
+    mean, scale = image_statistics(data.image, train_rows)
+    one_hot, brands = one_hot_brands(data, train_rows) if "brand" in inputs else (None, [])
+    return EncodedDense(data.image, mean, scale, one_hot, brands)
+
+
+def one_hot_brands(data: CatalogueData, train_rows: np.ndarray) -> tuple[sparse.csr_array, list[str]]:
+    """Return all rows' one-hot brand, zeros where it is none of the training rows', and the brands of the columns."""
+    brand = data.products[["brand"]].to_numpy(object)
+    encoder = OneHotEncoder(handle_unknown="ignore", dtype=np.float32).fit(brand[train_rows])
+    return sparse.csr_array(encoder.transform(brand)), encoder.categories_[0].tolist()

@@ -13,14 +13,17 @@ from safetensors.torch import save_file as save_tensors
 
 from lib import artifacts, config
 from lib.chains import Chain
-from lib.data import load_catalogue_data, load_text
-from lib.encode import encode_for_linear, encode_for_network
+from lib.data import load_catalogue_data, load_ngrams, load_text
+from lib.encode import encode_dense, encode_for_linear, encode_for_network
 from lib.evaluate import Decoded
 from lib.fit import fit_network
-from lib.models import Linear, Naive
+from lib.fusion import fit_weights, pool
+from lib.linear import Linear, SoftmaxRegression
+from lib.models import Naive
 from lib.networks import NetworkVariant, build_network
 from lib.predict import chain_predictions, log_probabilities
 from lib.runs import Run
+from lib.text import load_words
 
 Levels = list[npt.NDArray[Any]]
 """One array of log-probabilities a level, shapes (rows, classes)."""
@@ -69,6 +72,10 @@ def make_estimator(variant: config.Variant) -> Estimator:
         return NaiveEstimator()
     if isinstance(variant, config.LinearVariant):
         return LinearEstimator(variant)
+    if isinstance(variant, config.LinearImageVariant):
+        return LinearImageEstimator(variant)
+    if isinstance(variant, config.FusionVariant):
+        return FusionEstimator(variant)
     return NetworkEstimator(variant)
 
 
@@ -98,26 +105,97 @@ class LinearEstimator:
 
     def fit(self, task: Task) -> None:
         """Fit the encoders and the machines."""
-        data = load_catalogue_data(task.catalogue)
-        sequences = load_text(task.catalogue, task.run.text) if "text" in self.variant.inputs else None
-        words = artifacts.read_json(config.build_dir(task.catalogue, "text", "words.json"))
-        self.X = encode_for_linear(data, sequences, words, self.variant.inputs, task.train_rows, self.variant.ngrams)
-        self.model = Linear(self.variant.C, task.run.seed)
-        self.model.fit(self.X[task.train_rows], data.codes[task.train_rows], data.class_counts)
+        data, variant, ngrams = load_catalogue_data(task.catalogue), self.variant, None
+        if "text" in variant.inputs:
+            stop_words = config.load_params().text.stop_words
+            ngrams = load_ngrams(task.catalogue, task.run.text, stop_words, variant.ngrams)
+        self.catalogue = task.catalogue
+        self.encoded = encode_for_linear(data, ngrams, variant.inputs, task.train_rows, variant.min_rows)
+        self.model = Linear(variant.C, task.run.seed)
+        self.model.fit(self.encoded.X[task.train_rows], data.codes[task.train_rows], data.class_counts)
 
     def predict(self, rows: np.ndarray) -> Predictions:
         """Return the log softmax of the margins."""
-        return Predictions(self.model.log_probabilities(self.X[rows]))
+        return Predictions(self.model.log_probabilities(self.encoded.X[rows]))
 
     def save(self, stem: Path) -> None:
-        """Write each level's coefficients in single precision."""
-        arrays = {}
+        """Write each level's coefficients in single precision, and in JSON their columns: n-grams, then brands."""
+        arrays = {"idf": self.encoded.idf}
         for level, machine in enumerate(self.model.machines):
             if not isinstance(machine, int):
                 arrays[f"coef_{level}"] = machine.coef_.astype(np.float32)
                 arrays[f"intercept_{level}"] = machine.intercept_.astype(np.float32)
                 arrays[f"classes_{level}"] = machine.classes_.astype(np.int16)
         save_arrays(arrays, f"{stem}.safetensors")
+        words = load_words(self.catalogue)
+        ngrams = [" ".join(words[word] for word in ngram if word >= 0) for ngram in self.encoded.words.tolist()]
+        artifacts.write_json(stem.with_name(f"{stem.name}.json"), {"brands": self.encoded.brands, "ngrams": ngrams})
+
+
+class LinearImageEstimator:
+    """Standardised image vector, one-hot brand, and a softmax regression a level."""
+
+    def __init__(self, variant: config.LinearImageVariant) -> None:
+        self.variant = variant
+
+    def fit(self, task: Task) -> None:
+        """Fit the encoders and the regressions; validation rows say when to stop."""
+        data, train, validation = load_catalogue_data(task.catalogue), task.train_rows, task.validation_rows
+        self.encoded = encode_dense(data, self.variant.inputs, train)
+        self.model = SoftmaxRegression(self.variant.ridge, self.variant.max_steps)
+        self.model.fit(
+            self.encoded.rows(train),
+            data.codes[train],
+            data.class_counts,
+            self.encoded.rows(validation),
+            data.codes[validation],
+        )
+
+    def predict(self, rows: np.ndarray) -> Predictions:
+        """Return the log-probabilities."""
+        return Predictions(self.model.log_probabilities(self.encoded.rows(rows)))
+
+    def save(self, stem: Path) -> None:
+        """Write the coefficients, the image features' statistics, and in JSON the brands, which follow the features."""
+        encoded, model = self.encoded, self.model
+        arrays = {
+            "weights": model.weights,
+            "bias": model.bias,
+            "image_mean": encoded.mean,
+            "image_scale": encoded.scale,
+        }
+        save_arrays(arrays, f"{stem}.safetensors")
+        artifacts.write_json(stem.with_name(f"{stem.name}.json"), {"brands": encoded.brands})
+
+
+class FusionEstimator:
+    """Other estimators, and how much each counts."""
+
+    def __init__(self, variant: config.FusionVariant) -> None:
+        self.parts = {name: make_estimator(part) for name, part in variant.of.items()}
+
+    def fit(self, task: Task) -> None:
+        """Fit each part on the training rows, then each level's weights on the validation rows."""
+        for part in self.parts.values():
+            part.fit(task)
+        codes = load_catalogue_data(task.catalogue).codes[task.validation_rows]
+        said = self._said(task.validation_rows)
+        self.weights = [fit_weights(parts, y) for parts, y in zip(said, codes.T, strict=True)]
+
+    def predict(self, rows: np.ndarray) -> Predictions:
+        """Return the pooled log-probabilities."""
+        return Predictions([pool(parts, w) for parts, w in zip(self._said(rows), self.weights, strict=True)])
+
+    def _said(self, rows: np.ndarray) -> list[Levels]:
+        """Return for each level what the parts say of it."""
+        return [list(level) for level in zip(*(part.predict(rows).levels for part in self.parts.values()), strict=True)]
+
+    def save(self, stem: Path) -> None:
+        """Write each part to files of its own, whose names it begins, and each level's weights in JSON."""
+        for name, part in self.parts.items():
+            part.save(stem.with_name(f"{name}-{stem.name}"))
+        weights = [dict(zip(self.parts, level.tolist(), strict=True)) for level in self.weights]
+        artifacts.write_json(stem.with_name(f"{stem.name}.json"), {"weights": weights})
 
 
 class NetworkEstimator:
@@ -130,7 +208,8 @@ class NetworkEstimator:
         """Encode the inputs and train by the run's recipe."""
         params, data = config.load_params(), load_catalogue_data(task.catalogue)
         recipe, run = params.recipes[task.run.recipe], task.run
-        sequences = load_text(task.catalogue, run.text) if "text" in self.variant.inputs else None
+        stop_words, reads_text = recipe.stop_words or params.text.stop_words, "text" in self.variant.inputs
+        sequences = load_text(task.catalogue, run.text, stop_words) if reads_text else None
         self.catalogue = task.catalogue
         recurrent = isinstance(self.variant, config.RecurrentVariant)
         words = params.text.max_sequence_words if recurrent else params.text.max_bag_words
@@ -159,7 +238,7 @@ class NetworkEstimator:
 
     def save(self, stem: Path) -> None:
         """Write the weights as safetensors, and beside them in JSON what the inputs were encoded with."""
-        words = artifacts.read_json(config.build_dir(self.catalogue, "text", "words.json"))
+        words = load_words(self.catalogue)
         save_tensors(
             {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}, f"{stem}.safetensors"
         )

@@ -3,7 +3,7 @@
 Everything here is exact and independent of row order, so that the same predictions give the same numbers anywhere.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +37,28 @@ class Decoded(NamedTuple):
 
     codes: npt.NDArray[np.int16]
     scores: npt.NDArray[np.float16]
+
+
+def usual_decodings(found: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Say how each variant is decoded where nothing else is said: a chain by its own first way, others independently.
+
+    Parameters
+    ----------
+    found
+        Pairs of a variant and a decoding that it was measured in.
+
+    Examples
+    --------
+    >>> usual_decodings([("lstm", "independent"), ("lstm", "soft"), ("lstm", "hard"), ("brand", "independent")])
+    {'lstm': 'hard', 'brand': 'independent'}
+    """
+    decodings: dict[str, set[str]] = {}
+    for variant, decoding in found:
+        decodings.setdefault(variant, set()).add(decoding)
+    return {
+        variant: next((name for name in CHAIN_DECODINGS if name in names), DECODINGS[0])
+        for variant, names in decodings.items()
+    }
 
 
 def independent(log_probabilities: Sequence[npt.NDArray[Any]]) -> Codes:

@@ -18,6 +18,7 @@ from lib.config import report_dir
 from lib.errors import StudyError, nearest
 
 DPI = 110
+FOLDER = "figures"
 STYLE: dict[str, object] = {
     "font.size": 12,
     "axes.titlesize": 13,
@@ -46,15 +47,29 @@ LOOKS = {
     "brand_text": Look("brand + text", "#0072B2", "s"),
     "brand_image": Look("brand + image", "#009E73", "^"),
     "brand_text_image": Look("brand + text + image", "#D55E00", "o"),
+    "linear_image": Look("brand + image, linear", "#6B4C1E", "d"),
+    "late_fusion": Look("late fusion of both linear", "#661188", "*"),
     "sequential": Look("sequential", "#CC79A7", "<"),
     "lstm": Look("LSTM", "#56B4E9", "P"),
-    "lstm_multitask": Look("multitask LSTM", "#004488", "X"),
-    "best": Look("best", "#882255", "*"),
+    "lstm_multitask": Look("multitask LSTM", "#882255", "X"),
 }
 LEVEL_LOOKS = {
     "level_1": Look("level 1", "#004488", "o"),
     "level_2": Look("level 2", "#BB5566", "s"),
     "level_3": Look("level 3", "#DDAA33", "^"),
+}
+RECIPE_LABELS = {
+    "paper": "the paper's recipe",
+    "paper_lstm": "the paper's recipe for LSTMs",
+    "paper_stop_words": "stop words kept",
+    "paper_unshuffled": "batches not shuffled",
+    "paper_no_input_dropout": "no dropout of inputs",
+    "paper_scalar_brand": "brand as one number",
+    "paper_early_stopping": "early stopping",
+    "paper_fixed_updates": "updates fixed, not epochs",
+    "paper_frozen_trunk": "trunk learns level 1 only",
+    "paper_lstm_stated_lr": "learning rate as stated",
+    "paper_lstm_leaked_label": "own label leaked",
 }
 
 
@@ -67,14 +82,26 @@ def look(variant: str) -> Look:
     return LOOKS.get(variant, Look(variant.replace("_", " "), "#F781BF", "h"))
 
 
+def recipe_label(recipe: str) -> str:
+    """Return what a recipe is called in figures and sentences.
+
+    >>> recipe_label("paper_stop_words"), recipe_label("my_own")
+    ('stop words kept', 'my own')
+    """
+    return RECIPE_LABELS.get(recipe, recipe.replace("_", " "))
+
+
 def in_style() -> AbstractContextManager[None]:
     """Set the study's style, on top of matplotlib's defaults, for the body of a `with` statement."""
     return style.context(STYLE, after_reset=True)
 
 
-def save(figure: Figure, catalogue: str, name: str, caption: str, alt: str) -> None:
-    """Write `reports/CATALOGUE/figures/NAME.png`, and its caption and description into `figures.json` beside it."""
-    folder = report_dir(catalogue, "figures")
+def save(figure: Figure, catalogue: str, name: str, caption: str, alt: str, place: str = FOLDER) -> None:
+    """Write `reports/CATALOGUE/PLACE/NAME.png`, and its caption and description into `figures.json` beside it.
+
+    No two stages write into the same folder: each but `results` names one of its own.
+    """
+    folder = report_dir(catalogue, place)
     with whole(folder / f"{name}.png") as partial, in_style():
         figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
     index = folder / "figures.json"
@@ -82,7 +109,7 @@ def save(figure: Figure, catalogue: str, name: str, caption: str, alt: str) -> N
     write_json(index, {**figures, name: {"caption": caption, "alt": alt}})
 
 
-def show(catalogue: str, name: str) -> HTML:
+def show(catalogue: str, name: str, place: str = FOLDER) -> HTML:
     """Return a saved figure with its caption and description, to be displayed in a notebook.
 
     Raises
@@ -90,7 +117,7 @@ def show(catalogue: str, name: str) -> HTML:
     StudyError
         If no such figure was saved.
     """
-    folder = report_dir(catalogue, "figures")
+    folder = report_dir(catalogue, place)
     figures = read_json(folder / "figures.json")
     if name not in figures:
         raise StudyError(f"There is no figure '{name}' in {folder}. It has {sorted(figures)}.{nearest(name, figures)}")

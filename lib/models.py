@@ -1,17 +1,12 @@
-"""The models: a multitask MLP over sparse and dense inputs, a linear baseline, and the plurality class."""
+"""The models: a multitask MLP over sparse and dense inputs, and the plurality class."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy import sparse
-from scipy.special import log_softmax
-from sklearn.svm import LinearSVC
 from torch import nn
 
 from lib.data import UNKNOWN_BRAND, Batch
-
-TOLERANCE = 0.01  # a third of the time of scikit-learn's 0.0001; LIBLINEAR's own is 0.1
 
 
 class Dropout(nn.Module):
@@ -180,47 +175,3 @@ class Naive:
         """Return for each level the classes' log frequencies (one added to each count), shapes (rows, classes)."""
         shares = [np.log((counts + 1) / (counts + 1).sum()) for counts in self.counts]
         return [np.tile(share.astype(np.float32), (rows, 1)) for share in shares]
-
-
-class Linear:
-    """A linear support vector machine for each level: the baseline that a neural claim must beat.
-
-    Its scores are turned into something like log-probabilities by a softmax over the margins. That keeps their order
-    and lets levels be added up; it does not calibrate them.
-    """
-
-    def __init__(self, C: float, seed: int) -> None:
-        self.C, self.seed = C, seed
-
-    def fit(self, X: sparse.csr_array, codes: np.ndarray, class_counts: Sequence[int]) -> "Linear":
-        """Fit one classifier a level; `codes` has shape (rows, 3)."""
-        self.class_counts = list(class_counts)
-        self.machines = [self._fit_level(X, y) for y in codes.T]
-        return self
-
-    def _fit_level(self, X: sparse.csr_array, y: np.ndarray) -> LinearSVC | int:
-        """Fit one level, or remember its only class where the training rows have just one."""
-        if (y == y[0]).all():
-            return int(y[0])
-        return LinearSVC(C=self.C, tol=TOLERANCE, random_state=self.seed).fit(X, y)
-
-    def log_probabilities(self, X: sparse.csr_array) -> list[np.ndarray]:
-        """Return each level's log softmax of the margins, shapes (rows, classes).
-
-        A class without a training row gets the lowest margin of its row, less one.
-        """
-        return [
-            self._level(machine, X, classes) for machine, classes in zip(self.machines, self.class_counts, strict=True)
-        ]
-
-    @staticmethod
-    def _level(machine: LinearSVC | int, X: sparse.csr_array, classes: int) -> np.ndarray:
-        if isinstance(machine, int):
-            margins, known = np.ones((X.shape[0], 1)), np.array([machine])
-        else:
-            margins, known = machine.decision_function(X), machine.classes_
-        if margins.ndim == 1:
-            margins = np.stack([-margins, margins], axis=1)
-        scores = np.repeat(margins.min(axis=1, keepdims=True) - 1, classes, axis=1)
-        scores[:, known] = margins
-        return np.asarray(log_softmax(scores, axis=1), np.float32)

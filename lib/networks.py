@@ -22,7 +22,7 @@ def build_network(
     dropout = recipe.hidden_dropout
     if isinstance(variant, config.LSTMVariant):
         sizes = variant.embedding_size, variant.hidden_size
-        return ChainedLSTM(_token_count(encoded), *sizes, class_counts, dropout, variant.leak_own_label)
+        return ChainedLSTM(_token_count(encoded), *sizes, class_counts, dropout, recipe.leak_own_label)
     if isinstance(variant, config.LSTMMultitaskVariant):
         encoder = Encoder(_token_count(encoded), variant.embedding_size, variant.hidden_size)
         network = MultitaskLSTM(encoder, class_counts, len(encoded.image_mean), dropout, recipe.input_dropout)
@@ -30,14 +30,14 @@ def build_network(
         return network
     first = _input_layer(variant, recipe, encoded)
     if isinstance(variant, config.SequentialVariant):
-        return SequentialMLP(first, class_counts, variant.hidden_layers, dropout, variant.frozen_trunk)
+        return SequentialMLP(first, class_counts, variant.hidden_layers, dropout, recipe.frozen_trunk)
     return MultitaskMLP(first, class_counts, variant.hidden_layers, dropout)
 
 
 def _input_layer(
     variant: config.MLPVariant | config.SequentialVariant, recipe: config.Recipe, encoded: Encoded
 ) -> InputLayer:
-    scalar = variant.brand_encoding == "scalar"
+    scalar = recipe.brand_encoding == "scalar"
     layer = InputLayer(
         brands=0 if scalar else len(encoded.brands),
         words=len(encoded.vocabulary),

@@ -1,110 +1,127 @@
-"""The figures of the `results` stage: the paper's Figures 2 and 3 measured again, and what they leave out."""
+"""The paper's Figures 2 to 5 measured again, each beside the published numbers."""
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from lib.charts import Chart, Panel, Series, draw_curves, draw_differences
+from lib.charts import Chart, Panel, Series, draw_curves, size_label
 from lib.config import LEVELS
 from lib.errors import StudyError
-from lib.figures import LEVEL_LOOKS, LOOKS, look
-from lib.runs import NO_RECIPE
+from lib.figures import LEVEL_LOOKS, LOOKS, Look, look
+from lib.level_charts import draw_levels
+from lib.published import SOURCE, published
+from lib.view import MAIN, View
 
 MEAN = "Mean accuracy of the 3 levels (%)"
 PUBLISHED = "Published\ntraining rows"
-METRICS = {"mean": "mean accuracy of the 3 levels", "path": "path accuracy (all 3 right)"}
 PLACES = {
     "Random split\ntest rows": ("random", "test"),
     "Grouped split\ntest rows": ("grouped", "test"),
     "Random split\ntraining rows": ("random", "train"),
 }
+ELSEWHERE = ("linear_image", "late_fusion", "sequential", "lstm", "lstm_multitask")
+"""Variants that have a figure of their own, and would crowd Figure 2."""
 
 
-def figure_2(
-    intervals: pd.DataFrame,
-    published: pd.DataFrame,
-    named_sizes: Collection[int] = (),
-    recipe: str = "tuned",
-    text: str = "masked",
-) -> Chart:
-    """Draw Figure 2: mean accuracy of the three levels by input and training size, beside the published numbers.
+class Mark(NamedTuple):
+    """A series of Figure 4 or 5."""
 
-    Parameters
-    ----------
-    intervals
-        The table of `intervals.csv`.
-    published
-        What `lib.published.published` returns.
-    named_sizes
-        The training sizes that the catalogue gives as numbers; any other is labelled as 'all'.
-    recipe, text
-        Which of the catalogue's runs to draw. Variants without a recipe are drawn too.
-    """
-    rows = _runs(intervals, recipe, text).query("metric == 'mean'")
-    panels = [Panel(title, _by_variant(part), named_sizes) for title, part in _places(rows).items()]
-    panels.append(Panel(PUBLISHED, _by_variant(_published(published, "figure_2"))))
-    return draw_curves(panels, MEAN)
+    variant: str
+    decoding: str
+    on: str
+    look: Look
 
 
-def figure_3(
-    intervals: pd.DataFrame,
-    published: pd.DataFrame,
-    named_sizes: Collection[int] = (),
-    recipe: str = "tuned",
-    text: str = "masked",
-    variant: str = "brand_text_image",
-) -> Chart:
-    """Draw Figure 3: accuracy of each level by training size, with the naive model. Parameters as in `figure_2`."""
-    rows = _runs(intervals, recipe, text)
-    panels = [Panel(title, _by_level(part, variant), named_sizes) for title, part in _places(rows).items()]
-    panels.append(Panel(PUBLISHED, _by_level(_published(published, "figure_3"), "brand_text_image")))
-    return draw_curves(panels, "Accuracy (%)")
+_BAG = LOOKS["brand_text"]
+_LSTM = LOOKS["lstm"]
+FIGURE_4 = (
+    Mark("lstm", "hard", "test", _LSTM._replace(label="LSTM, hard", marker="v")),
+    Mark("lstm", "soft", "test", _LSTM._replace(label="LSTM, soft")),
+    Mark("lstm_multitask", "independent", "test", LOOKS["lstm_multitask"]),
+    Mark("brand_text", "independent", "test", _BAG._replace(label="bag of words")),
+    Mark("brand_text", "independent", "train", _BAG._replace(label="bag of words, training rows")),
+)
+FIGURE_5 = (
+    Mark("sequential", "hard", "test", LOOKS["sequential"]),
+    Mark("brand_text", "independent", "test", _BAG._replace(label="multitask MLP")),
+    Mark("brand_text", "independent", "train", _BAG._replace(label="multitask MLP, training rows")),
+)
+LIKE_THE_PAPER = {
+    "The paper's recipe": {"lstm": "paper_lstm"},
+    "The same as coded": {"lstm": "paper_lstm_leaked_label", "sequential": "paper_frozen_trunk"},
+}
+"""The recipe of a chain beside the recipe `paper` of the other networks; `paper` where nothing is said."""
 
 
-def figure_as_published(
-    intervals: pd.DataFrame,
-    published: pd.DataFrame,
-    named_sizes: Collection[int] = (),
-    recipe: str = "paper",
-    text: str = "masked",
-) -> Chart:
-    """Draw the paper's recipe measured as it was published, on training rows, and as was meant, on test rows."""
-    rows = _runs(intervals, recipe, text, ()).query("metric == 'mean' and split == 'random'")
-    panels = [Panel(PUBLISHED, _by_variant(_published(published, "figure_2")))]
-    for measured_on, title in (("train", "Measured as published\ntraining rows"), ("test", "As intended\ntest rows")):
-        part = rows[rows["measured_on"] == measured_on]
-        panels.append(Panel(title, _by_variant(part), named_sizes))
-    return draw_curves(panels, MEAN)
+def figure_2(view: View) -> Chart:
+    """Draw Figure 2: mean accuracy of the three levels by input and training size, beside the published numbers."""
+    rows = _runs(view, metric="mean")
+    rows = rows[~rows["variant"].isin(ELSEWHERE)]
+    panels = [Panel(title, _by_variant(part), view.named_sizes) for title, part in _places(rows).items()]
+    panels.append(Panel(PUBLISHED, _by_variant(_published("figure_2"))))
+    return draw_curves(panels, MEAN)._replace(
+        caption="Figure 2. Mean accuracy of the three levels by input and number of training products. Solid: test "
+        f"rows. Dashed: the rows trained on, as in the published figure (right; {SOURCE}). "
+        "Bars: 95% intervals over products and seeds."
+    )
 
 
-def figure_leakage(contrasts: pd.DataFrame, recipe: str = "tuned") -> Chart:
-    """Draw what near-duplicates and category words are worth: differences of accuracy at the largest size.
-
-    Parameters
-    ----------
-    contrasts
-        The table of `contrasts.csv`.
-    recipe
-        Whose runs to draw, beside variants without one.
-    """
-    rows = contrasts[contrasts["recipe"].isin([recipe, NO_RECIPE])]
-    panels = {
-        "Random minus grouped split\nmasked text": rows.query("question == 'split' and text == 'masked'"),
-        "Plain minus masked text\nrandom split": rows.query("question == 'text' and split == 'random'"),
-        "Plain minus masked text\ngrouped split": rows.query("question == 'text' and split == 'grouped'"),
-    }
-    panels = {title: part[part["train_size"] == part["train_size"].max()] for title, part in panels.items()}
-    return draw_differences({title: part for title, part in panels.items() if len(part)}, METRICS)
+def figure_3(view: View, variant: str = "brand_text_image") -> Chart:
+    """Draw Figure 3: accuracy of each level by training size, with the naive model."""
+    panels = [Panel(title, _by_level(part, variant), view.named_sizes) for title, part in _places(_runs(view)).items()]
+    panels = [panel for panel in panels if panel.series]
+    panels.append(Panel(PUBLISHED, _by_level(_published("figure_3"), "brand_text_image")))
+    return draw_curves(panels, "Accuracy (%)")._replace(
+        caption=f"Figure 3. Accuracy of {look(variant).label} at each level (lines), and of the naive model (dotted), "
+        f"by number of training products. Dashed: the rows trained on. Right: as published ({SOURCE})."
+    )
 
 
-def _runs(intervals: pd.DataFrame, recipe: str, text: str, others: Collection[str] = (NO_RECIPE,)) -> pd.DataFrame:
-    """Choose the runs to draw: those of one recipe and text, and with them those of `others`."""
-    rows = intervals[(intervals["text"] == text) & (intervals["decoding"] == "independent")]
-    if recipe not in set(rows["recipe"]):
-        there = sorted(set(rows["recipe"]))
-        raise StudyError(f"The results have no runs of the recipe '{recipe}' on {text} text. They have {there}.")
-    return rows[rows["recipe"].isin([recipe, *others])]
+def figure_4(view: View) -> Chart | None:
+    """Draw Figure 4: chained LSTMs and the bag of words, level by level; None where no LSTM was run."""
+    chart = _levels(view, "lstm", FIGURE_4, "figure_4")
+    return chart and chart._replace(
+        caption="Figure 4. Does word order help? Accuracy by level of the chain of LSTMs, decoded hard and soft, and "
+        "of the bag of words. Filled: test rows. Hollow: the rows trained on, as the published bag of words "
+        f"probably was (left; {SOURCE}). Bars: 95% intervals over products and seeds."
+    )
+
+
+def figure_5(view: View) -> Chart | None:
+    """Draw Figure 5: the sequential and the multitask network, level by level; None where no sequential one was run."""
+    chart = _levels(view, "sequential", FIGURE_5, "figure_5")
+    return chart and chart._replace(
+        caption="Figure 5. Is it better to predict all levels at once? Accuracy by level of the chain of networks and "
+        "of the multitask network. Filled: test rows. Hollow: the rows trained on, as the published multitask "
+        f"network probably was (left; {SOURCE}). Bars: 95% intervals over products and seeds."
+    )
+
+
+def figure_as_published(view: View, recipe: str = "paper") -> Chart | None:
+    """Draw the paper's recipe as it was published, on training rows, and as was meant, on test rows."""
+    panels = [Panel(PUBLISHED, _by_variant(_published("figure_2")))]
+    for on, title in (("train", "Measured as published\ntraining rows"), ("test", "As intended\ntest rows")):
+        part = view.measured(recipe=recipe, text=view.text, split="random", metric="mean", on=on)
+        panels.append(Panel(title, _by_variant(part), view.named_sizes))
+    if not panels[-1].series:
+        return None
+    return draw_curves(panels, MEAN)._replace(
+        caption="The paper's recipe. Left: as published. Middle: measured here in the same way, on the rows trained "
+        "on. Right: measured on test rows, as was intended."
+    )
+
+
+def _runs(view: View, **fields: Any) -> pd.DataFrame:
+    """Choose the runs of the main experiment; refuse if it has none."""
+    rows = view.measured(on=None, **view.main, **fields)
+    if view.recipe not in set(rows["recipe"]):
+        there = sorted(set(view.measured(text=view.text)["recipe"]))
+        raise StudyError(
+            f"The results have no runs of the recipe '{view.recipe}' on {view.text} text. They have {there}."
+        )
+    return rows
 
 
 def _places(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -115,9 +132,10 @@ def _places(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {title: part for title, part in parts.items() if len(part)}
 
 
-def _published(published: pd.DataFrame, figure: str) -> pd.DataFrame:
+def _published(figure: str) -> pd.DataFrame:
     """Bring a published figure into the columns of `intervals.csv`; what has no training size gets all of them."""
-    rows = published[published["figure"] == figure].rename(columns={"value": "mean"}).assign(low=np.nan, high=np.nan)
+    rows = published().rename(columns={"value": "mean"}).assign(low=np.nan, high=np.nan)
+    rows = rows[rows["figure"] == figure]
     sized, unsized = rows[rows["train_size"].notna()], rows[rows["train_size"].isna()]
     everywhere = unsized.drop(columns="train_size").merge(sized[["train_size"]].drop_duplicates(), how="cross")
     return pd.concat([sized, everywhere]).astype({"train_size": int})
@@ -142,3 +160,44 @@ def _by_level(rows: pd.DataFrame, variant: str) -> list[Series]:
 def _line(rows: pd.DataFrame) -> str:
     """Draw accuracy on training rows dashed."""
     return "--" if (rows["measured_on"] == "train").all() else "-"
+
+
+def _levels(view: View, chain: str, marks: Sequence[Mark], figure: str) -> Chart | None:
+    """Draw a figure level by level: as published, in the main experiment, and in the paper's recipes."""
+    main = dict.fromkeys(LOOKS, MAIN)
+    panels = [
+        _level_panel(view, "Random split", chain, marks, main, "random"),
+        _level_panel(view, "Grouped split", chain, marks, main, "grouped"),
+        *(_level_panel(view, title, chain, marks, recipes, "random") for title, recipes in LIKE_THE_PAPER.items()),
+    ]
+    measured = [panel for panel in panels if panel]
+    return draw_levels([_published_panel(figure, marks), *measured]) if measured else None
+
+
+def _level_panel(
+    view: View, title: str, chain: str, marks: Sequence[Mark], recipes: Mapping[str, str], split: str
+) -> Panel | None:
+    """Make a panel of one training size of the chain; None where the chain was not run."""
+    where: dict[str, Any] = {"text": view.text, "split": split, "metric": LEVELS}
+    chains = view.measured(variant=chain, recipe=recipes.get(chain, "paper"), **where)
+    size = view.size_for(chains)
+    if size is None:
+        return None
+    series = []
+    for mark in marks:
+        recipe = recipes.get(mark.variant, "paper")
+        rows = view.measured(
+            variant=mark.variant, decoding=mark.decoding, on=mark.on, recipe=recipe, train_size=size, **where
+        )
+        series += [Series(rows, mark.look, _line(rows))] if len(rows) else []
+    return Panel(f"{title}\n{size:,} products", series)
+
+
+def _published_panel(figure: str, marks: Sequence[Mark]) -> Panel:
+    rows = _published(figure)
+    series = []
+    for mark in marks:
+        how = (rows["measured_on"] == mark.on) & rows["decoding"].isin([mark.decoding, "independent"])
+        part = rows[how & (rows["variant"] == mark.variant)]
+        series += [Series(part, mark.look, _line(part))] if len(part) else []
+    return Panel(f"Published\n{size_label(int(rows['train_size'].iloc[0]))} products", series)

@@ -8,31 +8,42 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from lib.data import Batch
+from lib.lstm import Ends, run_lstm
 from lib.models import Dropout, summed_cross_entropy
 from lib.sequences import OWN_TOKENS
 
 
-class Ends(NamedTuple):
-    """Where an LSTM stands behind the last token of each row; all of shape (rows, hidden size).
+class Packed(NamedTuple):
+    """A batch's tokens without padding, each distinct one once. Encoders that read the same rows share it.
 
     Attributes
     ----------
-    total : tensor
-        Sum of the outputs so far.
-    hidden, cell : tensors
-        The LSTM's state.
+    words : int64 tensor, shape (distinct tokens,)
+    places : PackedSequence
+        Of int64: which of `words` stands where.
+    lengths : int64 tensor, shape (rows,)
+        Tokens of each row, on the device of the others.
     """
 
-    total: torch.Tensor
-    hidden: torch.Tensor
-    cell: torch.Tensor
+    words: torch.Tensor
+    places: PackedSequence
+    lengths: torch.Tensor
+
+
+def pack(batch: Batch) -> Packed:
+    """Pack the sequences of a batch."""
+    assert batch.tokens is not None
+    assert batch.lengths is not None
+    packed = pack_padded_sequence(batch.tokens, batch.lengths, batch_first=True, enforce_sorted=False)
+    words, places = torch.unique(packed.data, return_inverse=True)
+    return Packed(words, PackedSequence(places, *packed[1:]), batch.lengths.to(words.device))
 
 
 class Encoder(nn.Module):
     """Word embedding, LSTM, and the mean of its outputs over the tokens of a row (paper, section 3.3).
 
-    Rows are packed: no step is spent on padding. Each distinct token of a batch is looked up once, with a sparse
-    gradient.
+    No step is spent on padding. Each distinct token of a batch is looked up once, with a sparse gradient. `lstm` holds
+    the weights; on a processor `lib.lstm` applies them, elsewhere PyTorch does.
 
     Parameters
     ----------
@@ -47,30 +58,38 @@ class Encoder(nn.Module):
         nn.init.zeros_(self.embedding[:OWN_TOKENS].detach())
         self.lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
 
-    def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Return the mean output of each row.
+    def forward(self, packed: Packed) -> torch.Tensor:
+        """Return the mean output of each row, shape (rows, hidden size)."""
+        return self.run(packed).total / packed.lengths[:, None]
 
-        Parameters
-        ----------
-        tokens : int64 tensor, shape (rows, longest)
-        lengths : int64 tensor, shape (rows,), on the CPU
-            Tokens of each row, at least 1; what stands behind them is not read.
-        """
-        return self.run(tokens, lengths).total / lengths[:, None].to(tokens.device)
-
-    def run(self, tokens: torch.Tensor, lengths: torch.Tensor) -> Ends:
+    def run(self, packed: Packed) -> Ends:
         """Read each row to its end."""
-        packed = pack_padded_sequence(tokens, lengths, batch_first=True, enforce_sorted=False)
-        words, places = torch.unique(packed.data, return_inverse=True)
-        known = nn.functional.embedding(words, self.embedding, sparse=True)
-        embedded = PackedSequence(nn.functional.embedding(places, known), *packed[1:])
-        outputs, (hidden, cell) = self.lstm(embedded)
+        embedded = self._embedded(packed.words)
+        if embedded.device.type != "cpu":
+            return self._run_by_pytorch(embedded, packed.places)
+        weight_ih, weight_hh, bias_ih, bias_hh = self.lstm.all_weights[0]
+        projected = nn.functional.linear(embedded, weight_ih, bias_ih + bias_hh)
+        ends = run_lstm(projected, packed.places.data, packed.places.batch_sizes, weight_hh)
+        return Ends(*(part[packed.places.unsorted_indices] for part in ends))
+
+    def _run_by_pytorch(self, embedded: torch.Tensor, places: PackedSequence) -> Ends:
+        sequences = PackedSequence(nn.functional.embedding(places.data, embedded), *places[1:])
+        outputs, (hidden, cell) = self.lstm(sequences)
         return Ends(pad_packed_sequence(outputs, batch_first=True)[0].sum(dim=1), hidden[0], cell[0])
 
-    def mean_after(self, ends: Ends, lengths: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    def _embedded(self, tokens: torch.Tensor) -> torch.Tensor:
+        return nn.functional.embedding(tokens, self.embedding, sparse=True)
+
+    def mean_after(self, packed: Packed, ends: Ends, tokens: torch.Tensor) -> torch.Tensor:
         """Return the mean output of each row if one more token followed, for each of some tokens.
 
         One step of an LSTM, its two products taken apart: one a row and one a token, instead of one for each pair.
+
+        Parameters
+        ----------
+        ends : Ends
+            What `run` returned for the same rows.
+        tokens : int64 tensor, shape (tokens,), or (rows, tokens) if each row has its own
 
         Returns
         -------
@@ -78,11 +97,11 @@ class Encoder(nn.Module):
         """
         weight_ih, weight_hh, bias_ih, bias_hh = self.lstm.all_weights[0]
         of_rows = nn.functional.linear(ends.hidden, weight_hh, bias_hh)
-        of_tokens = nn.functional.linear(self.embedding[tokens], weight_ih, bias_ih)
+        of_tokens = nn.functional.linear(self._embedded(tokens), weight_ih, bias_ih)
         enter, forget, candidate, leave = (of_rows[:, None] + of_tokens).chunk(4, dim=2)
         cell = forget.sigmoid() * ends.cell[:, None] + enter.sigmoid() * candidate.tanh()
         outputs = leave.sigmoid() * cell.tanh()
-        return (ends.total[:, None] + outputs) / (lengths[:, None, None].to(outputs.device) + 1)
+        return (ends.total[:, None] + outputs) / (packed.lengths[:, None, None] + 1)
 
 
 class MultitaskLSTM(nn.Module):
@@ -119,7 +138,7 @@ class MultitaskLSTM(nn.Module):
 
     def forward(self, batch: Batch) -> list[torch.Tensor]:
         """Return each level's logits, shapes (rows, classes)."""
-        hidden = self.encoder(batch.tokens, batch.lengths)
+        hidden = self.encoder(pack(batch))
         if self.image is not None and batch.image is not None:
             image = self.input_dropout((batch.image - self.image_mean) / self.image_scale)
             hidden = torch.cat([hidden, self.image(image).relu()], dim=1)

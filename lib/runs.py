@@ -8,7 +8,7 @@ from lib import config
 NO_RECIPE = "none"
 """What the results call the recipe of a model that is not trained by gradient descent."""
 
-WITHOUT_RECIPE = ("naive", "linear")
+WITHOUT_RECIPE = ("naive", "linear", "linear_image", "fusion")
 """The models that are not."""
 
 
@@ -64,8 +64,15 @@ def grid(name: str, params: config.Params, catalogue: config.Catalogue) -> list[
 
 def _sizes(line: config.Runs, catalogue: config.Catalogue) -> list[int | Literal["all"]]:
     """Return the training sizes that a line of the grid asks for."""
-    *smaller, largest = sorted(catalogue.train_sizes, key=_rows)
-    return {"each": [*smaller, largest], "largest": [largest], "smaller": smaller}[line.train_sizes]
+    sizes = sorted(catalogue.train_sizes, key=_rows)
+    chosen = {
+        "each": sizes,
+        "smaller": sizes[:-1],
+        "smallest": sizes[:1],
+        "second_largest": sizes[-2:-1] or sizes,
+        "largest": sizes[-1:],
+    }
+    return chosen[line.train_sizes]
 
 
 def _seeds(variant: config.Variant, line: config.Runs, size: int | str, catalogue: config.Catalogue) -> int:

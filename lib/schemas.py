@@ -46,6 +46,7 @@ CLEAN_PRODUCTS = pa.DataFrameSchema(
     {
         "product_id": _text(unique=True),
         "brand": _text(),
+        "title": _text(),
         "text": _text(),
         "masked_text": _text(),
         **{level: _text() for level in LEVELS},

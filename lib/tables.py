@@ -7,6 +7,8 @@ import pandas as pd
 
 from lib.figures import look
 
+METRIC_NAMES = {"mean": "mean accuracy of the 3 levels", "path": "path accuracy (all 3 right)"}
+
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return a table's rows as mappings from column to value."""
@@ -40,11 +42,12 @@ def contrasts_table(contrasts: pd.DataFrame) -> pd.DataFrame:
     contrasts
         Rows of `contrasts.csv`. What is the same in all of them is left out, but for the variant of a single row.
     """
-    names = ("variant", "text", "split", "train_size", "a", "b")
-    keys = [name for name in names if contrasts[name].nunique() > 1] or ["variant"]
-    rows = contrasts.assign(points=[points(**row) for row in records(contrasts)])
+    names = ("variant", "text", "split", "train_size", "decoding", "measured_on", "a", "b")
+    rows = contrasts[contrasts["metric"].isin(list(METRIC_NAMES))]
+    keys = [name for name in names if rows[name].nunique() > 1] or ["variant"]
+    rows = rows.assign(points=[points(**row) for row in records(rows)])
     wide = rows.pivot(index=keys, columns="metric", values=["points", "verdict"])
-    columns = [(metric, column) for metric in ("mean", "path") for column in ("points", "verdict")]
+    columns = [(metric, column) for metric in METRIC_NAMES for column in ("points", "verdict")]
     return wide.swaplevel(axis=1)[columns].rename(columns={"mean": "mean accuracy", "path": "path accuracy"})
 
 

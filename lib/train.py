@@ -92,7 +92,7 @@ def _inputs_fingerprint(catalogue: str, variant: str, runs: list[Run], params: c
     """Hash all that determines a run's result, so that what an earlier call left is taken only if it is the same."""
     recipes = [params.recipes[name] for name in sorted({run.recipe for run in runs} - {NO_RECIPE})]
     files = ["clean/products.parquet", "clean/taxonomy.json", "image/features.npy", "text/words.json"]
-    files += ["text/plain.npz", "text/masked.npz"]
+    files += ["text/plain.npz", "text/masked.npz", "text/titled.npz"]
     hashes = [artifacts.file_sha256(config.build_dir(catalogue, file)) for file in files]
     settings = [config.get_variant(params, variant), *recipes, params.text]
     versions = [version("torch"), version("numpy")]

@@ -1,7 +1,7 @@
 """A tiny study whose predictions are made up: what `clean` and `train` would leave, for the tests of what comes after.
 
 300 products in near-duplicate groups of up to three, a taxonomy of 3/5/8 classes and 10 paths, two training sizes,
-two seeds, both splits, both texts and both recipes. `SKILL` says how much each variant knows.
+two seeds, and the grid of `params.yaml`. `SKILL` says how much each variant knows.
 """
 
 import shutil
@@ -13,14 +13,24 @@ import yaml
 from scipy.special import log_softmax
 
 from lib import artifacts, config
-from lib.evaluate import run_records
+from lib.evaluate import independent, run_records, valid_path
 from lib.runs import Run, grid
 
 REPOSITORY = Path(__file__).parents[1]
 CATALOGUE = "tiny"
 CLASSES = (3, 5, 8)
 PATHS = [[0, 0, 0], [0, 0, 1], [0, 1, 2], [0, 1, 3], [1, 2, 4], [1, 2, 0], [1, 3, 5], [2, 3, 6], [2, 4, 7], [2, 4, 1]]
-SKILL = {"linear": 2.4, "brand": 0.4, "brand_text": 2.4, "brand_image": 1.6, "brand_text_image": 3.4}
+SKILL = {
+    "linear": 2.4,
+    "linear_image": 2.0,
+    "late_fusion": 3.0,
+    "brand": 0.4,
+    "brand_text": 2.4,
+    "brand_image": 1.6,
+    "brand_text_image": 3.4,
+}
+CHAINS = {"sequential": 1.8, "lstm": 2.6, "lstm_multitask": 2.8}
+"""The models of Figures 4 and 5, for tests that ask for them."""
 ROWS = 300
 
 
@@ -38,7 +48,9 @@ def _write_settings(root: Path, variants: list[str], seeds: int) -> None:
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text("utf-8"))
     params["study"] = {CATALOGUE: {"source": "params.yaml"}}
     params["variants"] = {name: settings for name, settings in params["variants"].items() if name in variants}
-    params["runs"] = [line for line in params["runs"] if set(line.get("variants", [])) <= set(variants)]
+    for line in params["runs"]:
+        line["variants"] = [name for name in line.get("variants", variants) if name in variants]
+    params["runs"] = [line for line in params["runs"] if line["variants"]]
     settings = yaml.safe_load((REPOSITORY / "catalogues" / "demo.yaml").read_text("utf-8"))
     settings |= {"title": "Tiny", "train_sizes": [60, "all"], "seeds": seeds}
     (root / "catalogues").mkdir(exist_ok=True)
@@ -65,14 +77,15 @@ def _write_products() -> pd.DataFrame:
 
 def _write_variant(variant: str, products: pd.DataFrame, skill: float | None) -> None:
     params = config.load_params()
-    records = []
+    model, records = params.variants[variant], []
+    decodings = model.decodings if isinstance(model, config.ChainVariant) else []
     for run in grid(variant, params, config.load_catalogue(CATALOGUE)):
-        records += _write_run(variant, run, products, skill)
+        records += _write_run(variant, run, products, skill, decodings)
     artifacts.write_json(config.report_dir(CATALOGUE, "metrics", f"{variant}.json"), records)
 
 
 def _write_run(
-    variant: str, run: Run, products: pd.DataFrame, skill: float | None
+    variant: str, run: Run, products: pd.DataFrame, skill: float | None, decodings: list[config.Decoding]
 ) -> list[dict[str, str | int | float]]:
     codes = products[[f"{level}_code" for level in config.LEVELS]].to_numpy()
     test = np.flatnonzero(products[f"{run.split}_split"] == "test")
@@ -87,13 +100,25 @@ def _write_run(
     predicted = np.stack([level[train].argmax(axis=1) for level in levels], axis=1).astype(np.int16)
     predicted[::2] = codes[train[::2]]  # half of the training rows are known by heart
     arrays = {f"test_{level}": array[test] for level, array in enumerate(levels)}
+    chained = _chained(decodings, levels, test, train)
+    for decoding, (of_test, of_train) in chained.items():
+        arrays |= {f"test_{decoding}": of_test[:, None], f"train_{decoding}": of_train}
     rows = {"test_rows": test.astype(np.int32), "train_rows": train.astype(np.int32)}
     path = config.build_dir(CATALOGUE, "predictions", variant, f"{run.key(len(train))}.npz")
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, train_predicted=predicted, **rows, **arrays)
     columns = run.columns(variant, len(train))
     paths = np.array(PATHS, np.int16)
-    return run_records(columns, list(arrays.values()), codes[test], predicted, codes[train], paths)
+    log_probabilities = [level[test] for level in levels]
+    return run_records(columns, log_probabilities, codes[test], predicted, codes[train], paths, chained)
+
+
+def _chained(
+    decodings: list[config.Decoding], levels: list[np.ndarray], test: np.ndarray, train: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Decode a chain in its ways: soft finds the best valid path, and the others take each level on its own."""
+    paths = {"hard": independent(levels), "soft": valid_path(levels, np.array(PATHS))}
+    return {name: (paths.get(name, paths["hard"])[test], paths.get(name, paths["hard"])[train]) for name in decodings}
 
 
 def _log_probabilities(

@@ -1,5 +1,6 @@
 """Chains of levels: paths and probabilities against brute force, and networks that give what they should."""
 
+from copy import deepcopy
 from itertools import product
 
 import numpy as np
@@ -11,7 +12,7 @@ from lib.chains import ChainedLSTM, SequentialMLP
 from lib.data import make_inputs
 from lib.decode import beam, decode, marginals
 from lib.models import InputLayer
-from lib.recurrent import Encoder, MultitaskLSTM
+from lib.recurrent import Encoder, MultitaskLSTM, pack
 from lib.sequences import OWN_TOKENS, encode_tokens
 from lib.text import Sequences
 
@@ -176,7 +177,7 @@ def test_a_leaked_label_has_a_token_however_many_classes_there_are(counts):
 def test_the_mean_is_over_a_rows_own_tokens_whatever_stands_beside_it():
     batch = make_batch()
     encoder = Encoder(TOKENS, 8, 16)
-    together = encoder(batch.tokens, batch.lengths)
+    together = encoder(pack(batch))
     for row, length in enumerate(batch.lengths.tolist()):
         outputs, _ = encoder.lstm(encoder.embedding[batch.tokens[row : row + 1, :length]])
         torch.testing.assert_close(together[row], outputs[0].mean(0))
@@ -185,7 +186,7 @@ def test_the_mean_is_over_a_rows_own_tokens_whatever_stands_beside_it():
 def test_its_embeddings_gradient_is_sparse_and_right():
     batch = make_batch()
     encoder = Encoder(TOKENS, 8, 16)
-    encoder(batch.tokens, batch.lengths).square().sum().backward()
+    encoder(pack(batch)).square().sum().backward()
     found, encoder.embedding.grad = encoder.embedding.grad, None
     assert found.is_sparse
     total = 0
@@ -204,3 +205,21 @@ def test_the_multitask_lstm_reads_the_photo_only_where_it_is_an_input():
         assert [level.shape for level in logits] == [(30, count) for count in COUNTS]
         dark = network(batch._replace(image=torch.zeros_like(batch.image)))
         assert torch.equal(logits[0], dark[0]) is not reads
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(
+    "network",
+    [ChainedLSTM(TOKENS, 8, 16, COUNTS, 0.0, False), MultitaskLSTM(Encoder(TOKENS, 8, 16), COUNTS, 0, 0.0, 0.0)],
+)
+def test_a_gpu_gives_what_a_processor_does(network):
+    batch = make_batch()
+    there = deepcopy(network).cuda()
+    batch_there = batch._replace(**{name: getattr(batch, name).cuda() for name in ("tokens", "codes")})
+    for a, b in zip(network(batch), there(batch_there), strict=True):
+        torch.testing.assert_close(a, b.cpu(), atol=1e-5, rtol=1e-4)
+    network.loss(batch).backward()
+    there.loss(batch_there).backward()
+    for a, b in zip(network.parameters(), there.parameters(), strict=True):
+        torch.testing.assert_close(a.grad.to_dense(), b.grad.cpu().to_dense(), atol=1e-5, rtol=1e-4)

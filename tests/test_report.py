@@ -106,14 +106,15 @@ def intervals() -> pd.DataFrame:
 
 
 def contrasts() -> pd.DataFrame:
-    usual = ("tuned", "masked", "random", 4050, "path")
+    how = ("independent", "test", "path")
+    usual = ("tuned", "masked", "random", 4050, *how)
     rows = [
         ["variant", "", *usual, "brand_text", "brand_image", -0.01, -0.03, 0.01, "inconclusive"],
         ["variant", "", *usual, "brand_text_image", "brand_text", 0.02, 0.01, 0.03, "a better"],
         ["variant", "", *usual, "brand_text_image", "linear", -0.02, -0.03, -0.01, "b better"],
         ["variant", "", *usual, "brand", "naive", 0.1, 0.09, 0.11, "a better"],
-        ["split", "brand", "tuned", "masked", "", 4050, "path", "random", "grouped", 0.05, 0.04, 0.06, "a better"],
-        ["text", "linear", "none", "", "random", 4050, "path", "plain", "masked", 0.07, 0.06, 0.08, "a better"],
+        ["split", "brand", "tuned", "masked", "", 4050, *how, "random", "grouped", 0.05, 0.04, 0.06, "a better"],
+        ["text", "linear", "none", "", "random", 4050, *how, "plain", "masked", 0.07, 0.06, 0.08, "a better"],
     ]
     return pd.DataFrame(rows, columns=[field.name for field in fields(Contrast)])
 

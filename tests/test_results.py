@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_results import CATALOGUE, SKILL, make_study
+from made_results import CATALOGUE, CHAINS, SKILL, make_study
 
 from lib import artifacts, config, contrasts
 from lib.bootstrap import Sample
 from lib.claim_quantities import right_after
 from lib.contrasts import Measure, contrast_table
 from lib.errors import StudyError
+from lib.evaluate import CHAIN_DECODINGS
+from lib.pairs import BASELINE_PAIRS, CHAIN_PAIRS, COUNTERPARTS, DEPARTURES, FIELD_PAIRS, INPUT_PAIRS
 from lib.published import COLUMNS as PUBLISHED_COLUMNS
 from lib.published import published
 from lib.results import (
@@ -37,7 +39,7 @@ def made(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STUDY_ROOT", str(root))
-        make_study(root)
+        make_study(root, SKILL | CHAINS)
         make_results(CATALOGUE)
     return root
 
@@ -65,7 +67,7 @@ def rows(table: pd.DataFrame, **fields: object) -> pd.DataFrame:
 def test_results_are_tidy_sorted_and_complete(tables):
     results = tables.results
     assert list(results.columns) == COLUMNS
-    assert set(results["variant"]) == {"naive", *SKILL}
+    assert set(results["variant"]) == {"naive", *SKILL, *CHAINS}
     pd.testing.assert_frame_equal(results, results.sort_values(COLUMNS[:-1], ignore_index=True))
     assert results["value"].between(0, 1).all()
     assert not results.duplicated(COLUMNS[:-1]).any()
@@ -94,7 +96,8 @@ def test_an_interval_holds_the_mean_of_the_seeds_of_results_csv(tables):
 def test_intervals_are_of_every_metric_that_is_a_mean_over_rows(tables):
     assert set(tables.intervals["metric"]) == set(SAMPLED)
     places = set(zip(tables.intervals["measured_on"], tables.intervals["decoding"], strict=True))
-    assert places == {("test", "independent"), ("test", "valid_path"), ("train", "independent")}
+    chained = {(on, decoding) for on in ("test", "train") for decoding in CHAIN_DECODINGS}
+    assert places == {("test", "independent"), ("test", "valid_path"), ("train", "independent"), *chained}
 
 
 def test_models_without_chance_have_one_seed_at_the_largest_size(tables):
@@ -105,12 +108,86 @@ def test_models_without_chance_have_one_seed_at_the_largest_size(tables):
 def test_every_question_is_asked(tables):
     found = tables.contrasts
     assert list(found.columns) == contrasts.COLUMNS
-    assert set(found["question"]) == {"variant", *contrasts.FIELD_PAIRS}
-    compared = rows(found, question="variant", split="random", recipe="tuned", text="masked", train_size=60)
-    pairs = set(zip(compared["a"], compared["b"], strict=True))
-    neural = set(SKILL) - {"linear"}
-    assert pairs == {*contrasts.INPUT_PAIRS, *((name, "naive") for name in neural)}
-    assert len(rows(found, question="variant", a="linear", b="naive", split="grouped")) == 2 * (2 + 1)
+    assert set(found["question"]) == {
+        "as_coded",
+        "recipe",
+        "train_size",
+        "variant",
+        *(field for field, *_ in FIELD_PAIRS),
+    }
+    compared = rows(found, question="variant", split="random", text="masked", train_size=60)
+    compared = compared[compared["recipe"].isin(["tuned", "tuned_lstm", "none"])]
+    expected = {*INPUT_PAIRS, *BASELINE_PAIRS, *((a, b) for a, _, b in CHAIN_PAIRS)}
+    expected |= {(variant, "naive") for variant in (*SKILL, *CHAINS)}
+    assert set(zip(compared["a"], compared["b"], strict=True)) == expected
+    assert len(rows(found, question="variant", a="linear", b="naive", split="grouped")) == 2 * (2 + 1 + 1)
+
+
+def test_no_contrast_is_there_twice(tables):
+    assert not tables.contrasts.duplicated(contrasts.COLUMNS[:11]).any()
+    assert (tables.contrasts["a"] != tables.contrasts["b"]).all()
+
+
+def test_a_chain_is_compared_by_its_own_first_decoding_and_by_soft_where_asked(tables):
+    found = rows(tables.contrasts, question="variant", a="lstm", recipe="tuned_lstm", split="random", train_size=60)
+    assert set(rows(found, b="naive")["decoding"]) == {"hard"}
+    assert set(rows(found, b="brand_text")["decoding"]) == {"hard", "soft"}
+    assert set(rows(found, b="brand_text")["metric"]) == {*config.LEVELS, "mean", "path"}
+    assert set(rows(tables.contrasts, question="split", variant="lstm")["decoding"]) == {"hard"}
+
+
+def test_decodings_of_one_chain_are_compared(tables):
+    found = rows(tables.contrasts, question="decoding", variant="lstm", metric="path")
+    pairs = set(zip(found["a"], found["b"], strict=True))
+    assert pairs == {("soft", "hard"), ("soft", "soft_child"), ("valid_path", "independent")}
+    soft = rows(found, a="soft", b="hard", recipe="tuned_lstm", split="random", train_size=60)
+    place = {"recipe": "tuned_lstm", "split": "random", "train_size": 60, "metric": "path", "measured_on": "test"}
+    means = rows(tables.intervals, variant="lstm", **place).set_index("decoding")["mean"]
+    assert soft["difference"].item() == pytest.approx(means["soft"] - means["hard"], abs=2e-6)
+
+
+def test_as_coded_the_other_network_is_measured_on_its_training_rows(tables):
+    place = {"text": "masked", "split": "random", "train_size": 60, "metric": "level_3"}
+    found = rows(
+        tables.contrasts, question="as_coded", a="lstm", b="brand_text", decoding="soft", recipe="tuned_lstm", **place
+    )
+    assert found["measured_on"].item() == ""
+    means = rows(tables.intervals, **place).set_index(["variant", "recipe", "decoding", "measured_on"])["mean"]
+    expected = means["lstm", "tuned_lstm", "soft", "test"] - means["brand_text", "tuned", "independent", "train"]
+    assert found["difference"].item() == pytest.approx(expected, abs=2e-6)
+
+
+def test_every_departure_is_compared_with_what_it_departs_from_on_both_kinds_of_rows(tables):
+    found = rows(tables.contrasts, question="recipe", metric="mean")
+    studied = set(tables.results["recipe"]) & set(DEPARTURES)
+    assert studied
+    assert {(recipe, on) for recipe in studied for on in ("test", "train")} <= set(
+        zip(found["a"], found["measured_on"], strict=True)
+    )
+    departed = found[found["a"].isin(studied)]
+    assert (departed["a"].map(DEPARTURES) == departed["b"]).all()
+
+
+def test_a_departure_takes_no_part_in_comparisons_between_variants_but_beside_its_counterpart(tables):
+    found = rows(tables.contrasts, question="variant")
+    departed = found[found["recipe"].isin(list(DEPARTURES))]
+    assert set(departed["recipe"]) == DEPARTURES.keys() & COUNTERPARTS.keys()
+    assert set(departed["b"]) == {"brand_text", "naive"}
+
+
+def test_an_lstm_with_a_recipe_of_its_own_is_compared_with_the_network_of_the_same_experiment(tables):
+    place = {"text": "masked", "split": "random", "train_size": 60, "metric": "mean"}
+    found = rows(tables.contrasts, question="variant", a="lstm_multitask", b="brand_text", recipe="tuned_lstm", **place)
+    means = rows(tables.intervals, measured_on="test", decoding="independent", **place)
+    means = means.set_index(["variant", "recipe"])["mean"]
+    expected = means["lstm_multitask", "tuned_lstm"] - means["brand_text", "tuned"]
+    assert found["difference"].item() == pytest.approx(expected, abs=2e-6)
+
+
+def test_every_size_is_compared_with_the_smallest(tables):
+    found = rows(tables.contrasts, question="train_size", split="random", variant="brand", metric="mean")
+    assert set(found["b"].astype(str)) == {"60"}
+    assert (found["a"].astype(int) == found["train_size"]).all()
 
 
 def test_a_contrast_is_the_difference_of_the_means(tables):
@@ -139,8 +216,8 @@ def test_splits_are_compared_at_the_same_size_and_at_the_largest_of_each(tables)
 
 def test_only_variants_that_read_text_are_compared_between_texts(tables):
     found = rows(tables.contrasts, question="text")
-    assert set(found["variant"]) == {"linear", "brand_text", "brand_text_image"}
-    assert set(found["a"]) == {"plain"}
+    assert set(found["variant"]) == {"linear", "late_fusion", "brand_text", "brand_text_image"}
+    assert set(zip(found["a"], found["b"], strict=True)) == {("plain", "masked"), ("titled", "plain")}
 
 
 def test_training_rows_are_compared_with_test_rows(tables):

@@ -9,8 +9,8 @@ TEXTS = ["Red shoe, red laces", "", "A blue shoe with the laces", "coat"]
 
 @pytest.fixture
 def interned():
-    words, [sequences] = text.intern(TEXTS, stop_words=text.STOP_WORDS["english"])
-    return words, sequences
+    words, [sequences] = text.intern(TEXTS)
+    return words, text.without(sequences, words, text.STOP_WORDS["english"])
 
 
 def test_sequences_keep_every_token_in_order(interned):
@@ -18,6 +18,12 @@ def test_sequences_keep_every_token_in_order(interned):
     parts = np.split(sequences.ids, sequences.indptr[1:-1])
     rows = [[words[i] for i in part] for part in parts]
     assert rows == [["red", "shoe", "red", "laces"], [], ["blue", "shoe", "laces"], ["coat"]]
+
+
+def test_stop_words_are_kept_where_none_are_named():
+    words, [sequences] = text.intern(TEXTS)
+    assert text.without(sequences, words, text.STOP_WORDS["none"]).ids.tolist() == sequences.ids.tolist()
+    assert "the" in [words[i] for i in sequences.ids]
 
 
 def test_numbers_do_not_depend_on_the_order_of_rows():

@@ -19,10 +19,12 @@ VARIANTS = {
     "lstm": {"model": "lstm", **TEXT, **RECURRENT, "decodings": ["hard", "soft", "soft_child"]},
     "lstm_multitask": {"model": "lstm_multitask", "inputs": ["brand", "text", "image"], **RECURRENT},
 }
+MLP = {"model": "mlp", **TEXT, **DENSE}
 DEPARTURES = {
-    "frozen": VARIANTS["sequential"] | {"frozen_trunk": True},
-    "leaked": VARIANTS["lstm"] | {"leak_own_label": True},
-    "scalar": {"model": "mlp", **TEXT, **DENSE, "brand_encoding": "scalar"},
+    "frozen_trunk": (VARIANTS["sequential"], True),
+    "leak_own_label": (VARIANTS["lstm"], True),
+    "brand_encoding": (MLP, "scalar"),
+    "stop_words": (MLP, "none"),
 }
 LINES = [{"recipe": "tuned", "text": "masked", "splits": ["random"], "train_sizes": "largest", "seeds": 1}]
 chained = pytest.mark.parametrize("variant", ["sequential", "lstm"])
@@ -132,8 +134,13 @@ def test_a_variant_is_saved_with_what_its_inputs_were_encoded_with(trained, vari
 def test_each_departure_of_the_original_code_trains(tmp_path, monkeypatch, name):
     monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
     recipe = {"epochs": 2, "min_updates": 0, "shuffle": False, "drop_last": True, "patience": None}
-    write_study(tmp_path, recipe, **{name: DEPARTURES[name]})
-    assert train.train("tiny", name, workers=0)["value"].between(0, 1).all()
+    variant, value = DEPARTURES[name]
+    write_study(tmp_path, recipe, v=variant)
+    usual = train.train("tiny", "v", workers=0)
+    write_study(tmp_path, recipe | {name: value}, v=variant)
+    departed = train.train("tiny", "v", workers=0)
+    assert departed["value"].between(0, 1).all()
+    assert not departed.equals(usual)
 
 
 def test_two_trainings_of_a_chain_of_lstms_leave_the_same_bytes(tmp_path, monkeypatch):
@@ -178,10 +185,9 @@ def test_a_killed_training_of_an_lstm_resumes_to_the_same_bytes(tmp_path, monkey
     [
         ({**VARIANTS["lstm"], "inputs": ["brand"]}, "an LSTM reads text, which is not among the inputs ['brand']"),
         ({**VARIANTS["lstm"], "inputs": ["text", "image"]}, "'lstm_multitask' also reads photos"),
-        ({**DEPARTURES["scalar"], "inputs": ["text"]}, "'brand_encoding: scalar' needs the brand"),
         ({**VARIANTS["lstm"], "decodings": ["soft", "soft"]}, "should name each once"),
         ({**VARIANTS["sequential"], "decodings": ["greedy"]}, "'hard', 'soft' or 'soft_child'. Got 'greedy' instead"),
-        ({**VARIANTS["sequential"], "frozen": True}, "Did you mean 'frozen_trunk'?"),
+        ({**VARIANTS["sequential"], "hidden": 3}, "Did you mean 'hidden_size'?"),
         ({**VARIANTS["lstm_multitask"], "beam_width": 5}, "unknown key 'beam_width'"),
         ({**VARIANTS["lstm"], "model": "lstms"}, "'lstm_multitask'"),
     ],
@@ -192,6 +198,35 @@ def test_a_wrong_variant_is_refused_with_what_was_expected(tmp_path, monkeypatch
     with pytest.raises(StudyError) as error:
         config.load_params()
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("departure", "variant", "message"),
+    [
+        ({"brand_encoding": "scalar"}, MLP | {"inputs": ["text"]}, "'brand_encoding: scalar' needs a perceptron"),
+        ({"brand_encoding": "scalar"}, VARIANTS["lstm"], "'brand_encoding: scalar' needs a perceptron"),
+        ({"frozen_trunk": True}, MLP, "'frozen_trunk: true' needs the model 'sequential'"),
+        ({"leak_own_label": True}, VARIANTS["lstm_multitask"], "'leak_own_label: true' needs the model 'lstm'"),
+        ({"stop_words": "none"}, MLP | {"inputs": ["brand"]}, "'stop_words' needs text among the inputs"),
+        ({"stop_word": "none"}, MLP, "Did you mean 'stop_words'?"),
+    ],
+)
+def test_a_departure_that_a_variant_cannot_make_is_refused(tmp_path, monkeypatch, departure, variant, message):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    recipes = {"tuned": tiny.params()["recipes"]["tuned"] | departure}
+    content = tiny.params(variants={"v": variant}, recipes=recipes, runs=LINES)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(StudyError) as error:
+        config.load_params()
+    assert message in str(error.value)
+
+
+def test_a_model_without_a_recipe_does_not_mind_departures(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    recipes = {"tuned": tiny.params()["recipes"]["tuned"] | {"leak_own_label": True}}
+    content = tiny.params(variants={"naive": {"model": "naive", "inputs": []}}, recipes=recipes, runs=LINES)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    assert config.load_params().recipes["tuned"].leak_own_label
 
 
 def test_dropping_the_only_batch_is_refused(tmp_path, monkeypatch):

@@ -59,10 +59,11 @@ def write_clean(root: Path, path: np.ndarray, rng: np.random.Generator) -> None:
     keys, groups = sampling_key(ids), np.arange(len(path), dtype=np.int32) // 2
     shares = SplitParams(test=0.25, validation=0.1)
     noise = rng.choice(["soft", "new", "blue", "classic"], len(path))
-    words = [f"{WORDS[p]} {word}" for p, word in zip(path, noise, strict=True)]
+    words = [f"{WORDS[p]} and {word}" for p, word in zip(path, noise, strict=True)]
     table = {
         "product_id": ids,
         "brand": [f"brand {p % 3}" if row % 7 else f"rare {row}" for row, p in enumerate(path)],
+        "title": [f"the {word}" for word in words],
         "text": [f"{word} thing{p}" for p, word in zip(path, words, strict=True)],
         "masked_text": words,
         **{f"level_{i + 1}": [f"class {c}" for c in codes[:, i]] for i in range(3)},

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 LEVELS = ("level_1", "level_2", "level_3")
 Input = Literal["brand", "text", "image"]
-Text = Literal["plain", "masked"]
+Text = Literal["plain", "masked", "titled"]
 Split = Literal["random", "grouped"]
 Section = dict[str, Any]
 Share = Annotated[float, Field(gt=0, lt=1)]

@@ -6,8 +6,19 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lib.config.base import Share, Size, Split, Strict, Text
-from lib.config.variants import Variant
+from lib.config.variants import (
+    DenseVariant,
+    FusionVariant,
+    LinearImageVariant,
+    LinearVariant,
+    LSTMVariant,
+    NaiveVariant,
+    SequentialVariant,
+    Variant,
+)
 from lib.errors import nearest
+
+StopWords = Literal["english", "none"]
 
 
 class Studied(Strict):
@@ -36,7 +47,7 @@ class CleanParams(Strict):
 class TextParams(Strict):
     """Knobs of the `text` stage, and of the vocabularies that are fitted on training rows."""
 
-    stop_words: Literal["english", "none"]
+    stop_words: StopWords
     max_bag_words: Size
     max_sequence_words: Size
     sequence_length: Size
@@ -53,7 +64,11 @@ class ImageParams(Strict):
 class Recipe(Strict):
     """How a network is trained.
 
-    The original code did not shuffle, and dropped each epoch's last batch where it was not full.
+    The keys with a default are where the original code departs from the paper. `shuffle` and `drop_last`: it did not
+    shuffle, and dropped each epoch's last batch where it was not full. `stop_words`: another choice than the study's.
+    `brand_encoding: scalar`: the brand is one number. `frozen_trunk`: the hidden layers of a chain of perceptrons learn
+    from level 1 alone, and all levels read them. `leak_own_label`: in training, a chain of LSTMs reads the level's own
+    class in the place of its parent's.
     """
 
     optimizer: Literal["adadelta", "adamw"]
@@ -70,18 +85,36 @@ class Recipe(Strict):
     standardize_image: bool
     shuffle: bool = True
     drop_last: bool = False
+    stop_words: StopWords | None = None
+    brand_encoding: Literal["one_hot", "scalar"] = "one_hot"
+    frozen_trunk: bool = False
+    leak_own_label: bool = False
+
+    def requires(self, variant: Variant) -> str | None:
+        """Say what a variant lacks that this recipe speaks of, if anything."""
+        if isinstance(variant, NaiveVariant | LinearVariant | LinearImageVariant | FusionVariant):
+            return None
+        if self.brand_encoding == "scalar" and not (isinstance(variant, DenseVariant) and "brand" in variant.inputs):
+            return "'brand_encoding: scalar' needs a perceptron that reads the brand"
+        if self.frozen_trunk and not isinstance(variant, SequentialVariant):
+            return "'frozen_trunk: true' needs the model 'sequential'"
+        if self.leak_own_label and not isinstance(variant, LSTMVariant):
+            return "'leak_own_label: true' needs the model 'lstm'"
+        if self.stop_words and "text" not in variant.inputs:
+            return "'stop_words' needs text among the inputs"
+        return None
 
 
 class Runs(Strict):
     """One line of the experiment grid: for every variant, or for some.
 
-    `train_sizes` are each of the catalogue's, only the largest, or all but the largest; `seeds` at most so many.
+    `train_sizes` are each of the catalogue's, all but the largest, or one of them; `seeds` at most so many.
     """
 
     recipe: str
     text: Text
     splits: list[Split] = Field(min_length=1)
-    train_sizes: Literal["each", "largest", "smaller"]
+    train_sizes: Literal["each", "smaller", "smallest", "second_largest", "largest"]
     variants: list[str] | None = None
     seeds: Size | None = None
 
@@ -100,14 +133,26 @@ class Params(Strict):
     runs: list[Runs] = Field(min_length=1)
 
     @model_validator(mode="after")
+    def _fusions_are_of_variants(self) -> Self:
+        for name, variant in self.variants.items():
+            for part, settings in variant.of.items() if isinstance(variant, FusionVariant) else ():
+                _known(f"variants.{name}.of names", "variant", [part], list(self.variants))
+                if settings != self.variants[part]:
+                    raise ValueError(f"variants.{name}.of.{part} differs from variants.{part}; write {part}: *{part}")
+        return self
+
+    @model_validator(mode="after")
     def _runs_name_what_exists(self) -> Self:
         for runs in self.runs:
-            _known("recipe", [runs.recipe], list(self.recipes))
-            _known("variant", runs.variants or [], list(self.variants))
+            _known("runs name", "recipe", [runs.recipe], list(self.recipes))
+            _known("runs name", "variant", runs.variants or [], list(self.variants))
+            for name in runs.variants or self.variants:
+                if problem := self.recipes[runs.recipe].requires(self.variants[name]):
+                    raise ValueError(f"runs train '{name}' by the recipe '{runs.recipe}', but {problem}.")
         return self
 
 
-def _known(kind: str, names: list[str], known: list[str]) -> None:
+def _known(where: str, kind: str, names: list[str], known: list[str]) -> None:
     for name in names:
         if name not in known:
-            raise ValueError(f"runs name the {kind} '{name}', which is not among {known}.{nearest(name, known)}")
+            raise ValueError(f"{where} the {kind} '{name}', which is not among {known}.{nearest(name, known)}")

@@ -7,7 +7,6 @@ from pydantic import Field, model_validator
 from lib.config.base import Input, Size, Strict
 
 Decoding = Literal["hard", "soft", "soft_child"]
-BrandEncoding = Literal["one_hot", "scalar"]
 
 
 class NaiveVariant(Strict):
@@ -18,30 +17,65 @@ class NaiveVariant(Strict):
 
 
 class LinearVariant(Strict):
-    """TF-IDF, one-hot brand and a linear support vector machine for each level."""
+    """TF-IDF, one-hot brand and a linear support vector machine for each level.
+
+    `min_rows`: training rows that must contain an n-gram for it to count.
+    """
 
     model: Literal["linear"]
-    inputs: list[Input] = Field(min_length=1)
+    inputs: list[Literal["brand", "text"]] = Field(min_length=1)
     ngrams: Annotated[int, Field(ge=1, le=3)]
+    min_rows: Size = 2
     C: Annotated[float, Field(gt=0)]
 
 
-class DenseVariant(Strict):
-    """What every multilayer perceptron has.
+class LinearImageVariant(Strict):
+    """Image vector, one-hot brand, and softmax regression for each level.
 
-    `brand_encoding: scalar` reads the brand as one number, as the original code did for a while.
+    `ridge` is added to the features' variances before they are whitened; validation rows say after which step, up to
+    `max_steps`, the regression is at its best.
     """
+
+    model: Literal["linear_image"]
+    inputs: list[Literal["brand", "image"]] = Field(min_length=1)
+    ridge: Annotated[float, Field(gt=0)]
+    max_steps: Annotated[int, Field(ge=4)]
+
+    @model_validator(mode="after")
+    def _reads_photos(self) -> Self:
+        if "image" not in self.inputs:
+            raise ValueError(f"'linear_image' reads photos; 'linear' does without. Its inputs are {self.inputs}")
+        return self
+
+
+PartVariant = Annotated[NaiveVariant | LinearVariant | LinearImageVariant, Field(discriminator="model")]
+
+
+class FusionVariant(Strict):
+    """Other variants, each fitted by itself, whose log-probabilities are added up with weights.
+
+    `of` has the parts' settings by their names. They stand here in full, by YAML's `*name`, so that DVC trains the
+    fusion again when a part changes.
+    """
+
+    model: Literal["fusion"]
+    inputs: list[Input] = Field(min_length=1)
+    of: dict[str, PartVariant] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _reads_what_its_parts_read(self) -> Self:
+        read: set[str] = set().union(*(part.inputs for part in self.of.values()))
+        if set(self.inputs) != read:
+            raise ValueError(f"the parts of this fusion read {sorted(read)}, and its 'inputs' are {self.inputs}")
+        return self
+
+
+class DenseVariant(Strict):
+    """What every multilayer perceptron has."""
 
     inputs: list[Input] = Field(min_length=1)
     hidden_layers: Size
     hidden_size: Size
-    brand_encoding: BrandEncoding = "one_hot"
-
-    @model_validator(mode="after")
-    def _encodes_what_it_reads(self) -> Self:
-        if self.brand_encoding == "scalar" and "brand" not in self.inputs:
-            raise ValueError(f"'brand_encoding: scalar' needs the brand among the inputs, which are {self.inputs}")
-        return self
 
 
 class RecurrentVariant(Strict):
@@ -82,23 +116,15 @@ class MLPVariant(DenseVariant):
 
 
 class SequentialVariant(DenseVariant, ChainVariant):
-    """Three multilayer perceptrons in a chain.
-
-    `frozen_trunk`: the hidden layers learn from level 1 alone, and all levels read them (original code).
-    """
+    """Three multilayer perceptrons in a chain."""
 
     model: Literal["sequential"]
-    frozen_trunk: bool = False
 
 
 class LSTMVariant(RecurrentVariant, ChainVariant):
-    """Three LSTMs in a chain.
-
-    `leak_own_label`: in training, the place of the parent's class is taken by the level's own (original code).
-    """
+    """Three LSTMs in a chain."""
 
     model: Literal["lstm"]
-    leak_own_label: bool = False
 
     @model_validator(mode="after")
     def _reads_no_photo(self) -> Self:
@@ -114,6 +140,13 @@ class LSTMMultitaskVariant(RecurrentVariant):
 
 
 Variant = Annotated[
-    NaiveVariant | LinearVariant | MLPVariant | SequentialVariant | LSTMVariant | LSTMMultitaskVariant,
+    NaiveVariant
+    | LinearVariant
+    | LinearImageVariant
+    | FusionVariant
+    | MLPVariant
+    | SequentialVariant
+    | LSTMVariant
+    | LSTMMultitaskVariant,
     Field(discriminator="model"),
 ]

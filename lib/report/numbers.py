@@ -7,7 +7,8 @@ import pandas as pd
 from lib.artifacts import existing
 from lib.config import Params, load_params, report_dir
 from lib.errors import StudyError
-from lib.runs import NO_RECIPE
+from lib.evaluate import usual_decodings
+from lib.pairs import INPUT_PAIRS, main_recipes
 from lib.tables import points, share
 
 VERDICTS = {"a better": "beats", "b better": "is beaten by", "inconclusive": "cannot be told from"}
@@ -41,6 +42,8 @@ class Contrast:
     text: str
     split: str
     train_size: int
+    decoding: str
+    measured_on: str
     metric: str
     a: str
     b: str
@@ -85,6 +88,8 @@ class Results:
         self.frame = _read(catalogue, "intervals.csv", [*KEY, *VALUES])
         rows = self.frame.itertuples(index=False, name=None)
         self._numbers = {row[: len(KEY)]: Number(*row[len(KEY) :]) for row in rows}
+        self._recipe = main_recipes(zip(self.frame["variant"], self.frame["recipe"], strict=True), self.recipe)
+        self._usual = usual_decodings(zip(self.frame["variant"], self.frame["decoding"], strict=True))
         contrasts = _read(catalogue, "contrasts.csv", [field.name for field in fields(Contrast)])
         self.contrasts = [Contrast(*row) for row in contrasts.itertuples(index=False, name=None)]
 
@@ -103,7 +108,7 @@ class Results:
     def recipes(self, variant: str) -> list[str]:
         """Return the recipes that a variant was trained with, the main experiment's first."""
         known = set(self.frame[self.frame["variant"] == variant]["recipe"])
-        return sorted(known, key=lambda recipe: (recipe != self.recipe, recipe))
+        return sorted(known, key=lambda recipe: (recipe != self._recipe[variant], recipe))
 
     def sizes(self, split: str = "random", text: str | None = None) -> list[int]:
         """Return the training sizes of a split, ascending."""
@@ -124,44 +129,55 @@ class Results:
     ) -> Number | None:
         """Look one number up: by default the main experiment's, on test rows, with the most training rows.
 
-        Naive and linear models have the recipe `none`, and what reads no text counts as masked. There may be no such
-        number, and then the answer is None.
+        Each variant has its recipe in the main experiment, what reads no text counts as masked, and a chain is decoded
+        in its usual way. There may be no such number, and then the answer is None.
         """
         text = self._text_of(variant, text or self.text)
         sizes = self.sizes(split, text)
-        for name in (recipe or self.recipe, NO_RECIPE):
-            key = (variant, name, text, split, size or max(sizes, default=0), "independent", on, metric)
-            if key in self._numbers:
-                return self._numbers[key]
-        return None
+        trained, decoding = recipe or self._recipe.get(variant, self.recipe), self._usual.get(variant, "independent")
+        key = (variant, trained, text, split, size or max(sizes, default=0), decoding, on, metric)
+        return self._numbers.get(key)
 
     def between(self, split: str, metric: str) -> list[Contrast]:
-        """Return what the main experiment says of one variant against another, with the most training rows."""
+        """Return what the main experiment says of inputs, and of all against the naive model, at the largest size.
+
+        What it says of chains, word order and simple baselines is in `lib.findings`.
+        """
+        naive = [name for name, variant in self.params.variants.items() if variant.model == "naive"]
         chosen = [
             found
             for found in self._asked("variant", metric)
-            if found.split == split and found.text == self._text_of(found.a, self.text)
+            if found.split == split
+            and found.text == self._text_of(found.a, self.text)
+            and ((found.a, found.b) in INPUT_PAIRS or found.b in naive)
         ]
         largest = max((found.train_size for found in chosen), default=0)
         return [found for found in chosen if found.train_size == largest]
 
-    def effect(self, question: str, variant: str, metric: str, split: str = "") -> Contrast | None:
+    def effect(self, question: str, variant: str, metric: str, split: str = "", a: str = "") -> Contrast | None:
         """Return what one choice does to one variant in the main experiment, with the most training rows.
 
-        The question is `split`, `text` or `measured_on`: random - grouped, plain - masked, training - test rows.
+        The question is `split`, `text` or `measured_on`: random - grouped, plain - masked (or titled - plain, where
+        that is a), training - test rows.
         """
+        a = a or {"split": "random", "text": "plain", "measured_on": "train"}[question]
         chosen = [
             found
             for found in self._asked(question, metric)
             if found.variant == variant
-            and found.split == split
+            and (found.split, found.a) == (split, a)
             and found.text == ("" if question == "text" else self._text_of(variant, self.text))
         ]
         return max(chosen, key=lambda found: found.train_size, default=None)
 
     def _asked(self, question: str, metric: str) -> list[Contrast]:
-        recipes = (self.recipe, NO_RECIPE)
-        return [c for c in self.contrasts if (c.question, c.metric) == (question, metric) and c.recipe in recipes]
+        return [
+            found
+            for found in self.contrasts
+            if (found.question, found.metric) == (question, metric)
+            and found.recipe == self._recipe.get(found.variant or found.a)
+            and found.measured_on in ("test", "")
+        ]
 
     def _text_of(self, variant: str, text: str) -> str:
         return text if "text" in self.params.variants[variant].inputs else "masked"

@@ -8,6 +8,7 @@ from typing import Any
 import nbformat
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from lib import findings
 from lib.artifacts import existing, read_json
 from lib.config import Catalogue, report_dir
 from lib.figures import look
@@ -17,6 +18,7 @@ from lib.report.claims import claims_context
 from lib.report.facts import Facts, facts
 from lib.report.numbers import Results, percent, signed
 from lib.report.readme import cell
+from lib.view import View
 
 MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|$~&^:@=-])")
 HEADLINE_METRICS = ("mean", "path")
@@ -89,6 +91,7 @@ def write_source(catalogue: str, settings: Catalogue, results: Results, folder: 
         "pages": pages,
         "published": _published(),
         **claims_context(catalogue),
+        "said": findings.all_findings(View.read(catalogue)),
     }
     text = environment().get_template("index.md.j2").render(context)
     (folder / "index.md").write_text(text, "utf-8")
