@@ -137,16 +137,39 @@ def intervals(sample: Sample) -> list[Interval]:
 
 
 def differences(a: Sample, b: Sample) -> list[Interval]:
-    """Return the difference a - b of each metric, paired by seed and by group of products.
+    """Return the difference a - b of each metric, paired by seed and by group of products (see `seed_means`)."""
+    first, second = seed_means([a, b])
+    return _summarise(first[0] - second[0], first[1:] - second[1:])
 
-    Where both have several seeds, the seeds that both have are compared. A sample with a single seed is one that no
-    seed changes: it is compared with every seed of the other.
+
+def seed_means(samples: Sequence[Sample]) -> list[Floats]:
+    """Average each sample over the training seeds: as measured in row 0, then on every draw.
+
+    Of the samples with several seeds, those seeds are taken that all of them have, where these are more than one. A
+    sample with a single seed is one that no seed changes: it is compared with every seed of the others.
+
+    Returns
+    -------
+    For each sample an array (1 + draws, metrics). Row by row they belong together: any function of them is paired.
     """
-    common = sorted(set(a.seeds) & set(b.seeds))
-    if len(common) > 1:
-        a, b = a.only(common), b.only(common)
-    means = a.values.mean(axis=0) - b.values.mean(axis=0)
-    return _summarise(means, _mean_draws(a) - _mean_draws(b))
+    if len(common := common_seeds(samples)) > 1:
+        samples = [sample.only(common) if len(sample.seeds) > 1 else sample for sample in samples]
+    return [np.vstack([sample.values.mean(axis=0), _mean_draws(sample)]) for sample in samples]
+
+
+def common_seeds(samples: Sequence[Sample]) -> list[int]:
+    """Return the seeds that all samples with several seeds have, ascending."""
+    several = [set(sample.seeds) for sample in samples if len(sample.seeds) > 1]
+    return sorted(set.intersection(*several)) if several else []
+
+
+def interval(values: Floats, confidence: float = CONFIDENCE) -> Interval:
+    """Return the estimate in `values[0]` with its interval by percentiles of the draws after it.
+
+    >>> interval(np.array([0.5, 0.4, 0.5, 0.6]), confidence=0.5)
+    Interval(mean=0.5, low=0.45, high=0.55)
+    """
+    return _summarise(values[:1], values[1:, None], confidence)[0]
 
 
 def _group_sums(
@@ -170,7 +193,7 @@ def _mean_draws(sample: Sample) -> Floats:
     return mean
 
 
-def _summarise(means: Floats, draws: Floats) -> list[Interval]:
-    tail = (1 - CONFIDENCE) / 2
+def _summarise(means: Floats, draws: Floats, confidence: float = CONFIDENCE) -> list[Interval]:
+    tail = (1 - confidence) / 2
     low, high = np.nanquantile(draws, [tail, 1 - tail], axis=0)
     return [Interval(*map(float, row)) for row in zip(means, low, high, strict=True)]

@@ -1,4 +1,4 @@
-"""The `results` stage: one table of numbers, their intervals, and the contrasts that may be called.
+"""The `results` stage: one table of numbers, their intervals, the contrasts that may be called, and the verdicts.
 
 Metrics come from `reports/NAME/metrics/`, and what resampling needs, row by row, from `build/NAME/predictions/`.
 """
@@ -13,19 +13,26 @@ import pandera.errors
 import pandera.pandas as pa
 
 from lib.artifacts import existing, read_json, whole
+from lib.baselines import baseline_table
 from lib.bootstrap import Sample, group_weights, intervals, resample
+from lib.claim_quantities import JOINT
+from lib.claims import load_claims
 from lib.config import LEVELS, build_dir, load_params, report_dir
 from lib.contrasts import Measure, Samples, contrast_table
 from lib.errors import StudyError
 from lib.evaluate import CHAIN_DECODINGS, correctness, decode
+from lib.ledger import ledger
 from lib.runs import Run
+from lib.verdicts import BLANK
 
 RUN = ["variant", "recipe", "text", "split", "train_size", "seed"]
 KEY = [*RUN, "decoding", "measured_on", "metric"]
 COLUMNS = [*KEY, "value"]
 INTERVAL_COLUMNS = [*Measure._fields, "metric", "mean", "low", "high", "seeds"]
 SAMPLED = (*LEVELS, "mean", "path", "valid_share")
-"""The metrics that are means over rows, in the order of a sample's columns. `macro_f1` is not one."""
+"""The metrics of `results.csv` that are means over rows. `macro_f1` is not one."""
+MEASURED = (*SAMPLED, *JOINT)
+"""A sample's columns: those metrics, and what claims need to tell how errors at two levels go together."""
 
 _TEXT, _COUNT = pa.Column(str), pa.Column(int, pa.Check.ge(0))
 SCHEMA = pa.DataFrameSchema(
@@ -40,11 +47,13 @@ SCHEMA = pa.DataFrameSchema(
 
 
 class Tables(NamedTuple):
-    """The three tables of a catalogue's results; their columns are in `docs/architecture.md`."""
+    """The tables of a catalogue's results; their columns are in `docs/architecture.md`."""
 
     results: pd.DataFrame
     intervals: pd.DataFrame
     contrasts: pd.DataFrame
+    claims: pd.DataFrame
+    baselines: pd.DataFrame
 
 
 class Truth(NamedTuple):
@@ -66,17 +75,25 @@ class Truth(NamedTuple):
 
 
 def make_results(catalogue: str) -> Tables:
-    """Run the `results` stage: write `results.csv`, `intervals.csv` and `contrasts.csv`, and return them.
+    """Run the `results` stage: write each of `Tables` to `reports/CATALOGUE/NAME.csv`, and return them.
 
     Raises
     ------
     StudyError
-        If a variant's metrics or a run's predictions are missing, malformed, or do not fit together.
+        If a variant's metrics or a run's predictions are missing, malformed, or do not fit together, or if
+        `claims.yaml` is wrong.
     """
+    params, claims = load_params(), load_claims()
     results = collect(catalogue)
     samples = resample_all(catalogue, results)
     _require_agreement(results, samples)
-    tables = Tables(results, interval_table(samples), contrast_table(samples, SAMPLED, load_params().variants))
+    tables = Tables(
+        results,
+        interval_table(samples),
+        contrast_table(samples, MEASURED, params.variants),
+        ledger(claims, samples, MEASURED),
+        baseline_table(samples, MEASURED, params),
+    )
     for name, table in tables._asdict().items():
         with whole(report_dir(catalogue, f"{name}.csv")) as partial:
             table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
@@ -86,7 +103,7 @@ def make_results(catalogue: str) -> Tables:
 def load_results(catalogue: str) -> Tables:
     """Read the tables that `make_results` wrote."""
     paths = [existing(report_dir(catalogue, f"{name}.csv")) for name in Tables._fields]
-    return Tables(*(pd.read_csv(path, keep_default_na=False) for path in paths))
+    return Tables(*(pd.read_csv(path, keep_default_na=False, na_values=BLANK) for path in paths))
 
 
 def collect(catalogue: str) -> pd.DataFrame:
@@ -106,7 +123,7 @@ def resample_all(catalogue: str, results: pd.DataFrame) -> Samples:
 
     Returns
     -------
-    A `Sample` for each `Measure`, its columns being the metrics `SAMPLED`.
+    A `Sample` for each `Measure`, its columns being `MEASURED`.
     """
     truth = load_truth(catalogue)
     weights = group_weights(int(truth.groups.max()) + 1)
@@ -126,7 +143,8 @@ def interval_table(samples: Samples) -> pd.DataFrame:
     rows = [
         (*measure, metric, *(np.round(interval, 6) + 0.0), len(sample.seeds))
         for measure, sample in samples.items()
-        for metric, interval in zip(SAMPLED, intervals(sample), strict=True)
+        for metric, interval in zip(MEASURED, intervals(sample), strict=True)
+        if metric in SAMPLED
     ]
     table = pd.DataFrame(rows, columns=INTERVAL_COLUMNS)
     return table.sort_values(INTERVAL_COLUMNS[: len(Measure._fields) + 1], ignore_index=True)
@@ -174,7 +192,9 @@ def _read_run(
     for how, rows, predicted in _predictions(path, truth):
         if len(rows) != len(predicted) or not len(rows) or rows.max() >= len(truth.codes):
             raise StudyError(f"{path} does not fit {catalogue}'s clean products. Run `dvc repro` to make it again.")
-        found[how] = (correctness(predicted, truth.codes[rows], truth.paths), truth.groups[rows])
+        right = correctness(predicted, truth.codes[rows], truth.paths)
+        joint = [right[:, level] & right[:, level + 1] for level in range(len(JOINT))]
+        found[how] = (np.column_stack([right, *joint]), truth.groups[rows])
     return found
 
 
@@ -208,7 +228,7 @@ def _require_agreement(results: pd.DataFrame, samples: Samples) -> None:
         (*measure[:5], seed, *measure[5:], metric, value)
         for measure, sample in samples.items()
         for seed, values in zip(sample.seeds, sample.values, strict=True)
-        for metric, value in zip(SAMPLED, values, strict=True)
+        for metric, value in zip(MEASURED, values, strict=True)
     ]
     both = results.merge(pd.DataFrame(rows, columns=COLUMNS), on=KEY, suffixes=("", "_again"))
     wrong = both[(both["value"] - both["value_again"]).abs() > 1e-6]

@@ -4,6 +4,7 @@
 two seeds, and the grid of `params.yaml`. `SKILL` says how much each variant knows.
 """
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,7 @@ def _write_settings(root: Path, variants: list[str], seeds: int) -> None:
     settings = yaml.safe_load((REPOSITORY / "catalogues" / "demo.yaml").read_text("utf-8"))
     settings |= {"title": "Tiny", "train_sizes": [60, "all"], "seeds": seeds}
     (root / "catalogues").mkdir(exist_ok=True)
+    shutil.copy(REPOSITORY / "claims.yaml", root)
     (root / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
     (root / "catalogues" / f"{CATALOGUE}.yaml").write_text(yaml.safe_dump(settings), "utf-8")
 

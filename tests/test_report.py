@@ -18,8 +18,10 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from lib import report
+from lib.baselines import COLUMNS as BASELINE_COLUMNS
 from lib.config import load_catalogue
 from lib.errors import StudyError
+from lib.ledger import COLUMNS as LEDGER_COLUMNS
 from lib.report import __main__ as command_line
 from lib.report import guard, notebooks, site
 from lib.report.numbers import KEY, VALUES, Contrast, Results
@@ -117,6 +119,21 @@ def contrasts() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[field.name for field in fields(Contrast)])
 
 
+def claims() -> pd.DataFrame:
+    asked = {"claim": f"Both beat one {EVIL}", "source": "section 4.1", "measured": "x", "bound": "> 0", "b": "brand"}
+    cells = [("published", "holds", 0.01, ""), ("coded", "not measured", "", ""), ("intended", "fails", -0.02, -0.03)]
+    rows = [
+        {"id": "both", **asked, "way": way, "label": f"as {way}", "verdict": verdict, "effect": effect, "low": low}
+        for way, verdict, effect, low in cells
+    ]
+    return pd.DataFrame(rows, columns=LEDGER_COLUMNS).assign(high=["", "", -0.01])
+
+
+def baselines() -> pd.DataFrame:
+    row = ["random", 4050, "independent", "path", "linear", "brand_text_image", 0.02, 0.01, 0.03, "a better"]
+    return pd.DataFrame([row], columns=BASELINE_COLUMNS)
+
+
 def make_study(root: Path, publish_text: str = DESCRIPTION) -> Path:
     """Lay out what the earlier stages leave, for the catalogue `demo`."""
     shutil.copy(ROOT / "params.yaml", root)
@@ -132,6 +149,8 @@ def make_study(root: Path, publish_text: str = DESCRIPTION) -> Path:
     (reports / "figures").mkdir(parents=True)
     intervals().to_csv(reports / "intervals.csv", index=False)
     contrasts().to_csv(reports / "contrasts.csv", index=False)
+    claims().to_csv(reports / "claims.csv", index=False)
+    baselines().to_csv(reports / "baselines.csv", index=False)
     described = {"figure_2": {"caption": f"Mean accuracy. {EVIL}", "alt": f"Four lines. {EVIL}"}}
     (reports / "figures" / "figures.json").write_text(json.dumps(described))
     (reports / "figures" / "figure_2.png").write_bytes(base64.b64decode(png()))
@@ -216,6 +235,30 @@ def test_verdicts_are_said_in_words(built):
     assert "Every variant beats naming the most frequent classes each time" in text
     assert "+5.0 (+4.0 to +6.0)" in text, "what near-duplicates are worth"
     assert "+7.0 (+6.0 to +8.0)" in text, "what category words are worth"
+
+
+def test_the_claims_come_first_with_a_verdict_in_each_way(built):
+    soup = BeautifulSoup((built / "reports/demo/site/index.html").read_text("utf-8"), "lxml")
+    table = soup.select_one("table.claims")
+    assert [cell.get_text() for cell in table.select("thead th")][2:] == ["as published", "as coded", "as intended"]
+    cells = [cell.get_text() for cell in table.select("tbody td")]
+    assert cells == [
+        f"Both beat one {EVIL}",
+        "section 4.1",
+        "holds: +1.0",
+        "not measured",
+        "fails: -2.0 (-3.0 to -1.0)",
+    ]
+    text = words_of(built / "reports/demo/site/index.html")
+    assert text.index("claims hold") < text.index("The data")
+    assert "as intended, 1 fails" in text
+
+
+def test_the_first_paragraph_says_whether_a_simple_model_beats_every_network(built):
+    soup = BeautifulSoup((built / "reports/demo/site/index.html").read_text("utf-8"), "lxml")
+    first = soup.select_one("article p").get_text()
+    assert "a simple model, “brand + text, linear”, beats every network" in first
+    assert "+2.0 (+1.0 to +3.0) points of path accuracy" in first
 
 
 def test_every_notebook_is_behind_the_study_in_reading_order(built):
@@ -351,7 +394,9 @@ def test_html_in_a_name_stays_text(built, again):
         assert not soup.find_all(attrs={"onclick": True}), path.name
         assert not soup.find_all(attrs={"onerror": True}), path.name
         assert not soup.find_all(href=re.compile("^javascript:")), path.name
-    assert words_of(built / "reports/demo/site/index.html").count(EVIL) == 2, "a class and a caption, shown as they are"
+    assert words_of(built / "reports/demo/site/index.html").count(EVIL) == 3, (
+        "a class, a caption and a claim, shown as they are"
+    )
     assert EVIL in words_of(built / "reports/demo/site/02_clean.html")
     assert EVIL in words_of(again / "reports/index.html")
 

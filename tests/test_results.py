@@ -11,15 +11,27 @@ from made_results import CATALOGUE, CHAINS, SKILL, make_study
 
 from lib import artifacts, config, contrasts
 from lib.bootstrap import Sample
+from lib.claim_quantities import right_after
 from lib.contrasts import Measure, contrast_table
 from lib.errors import StudyError
 from lib.evaluate import CHAIN_DECODINGS
 from lib.pairs import BASELINE_PAIRS, CHAIN_PAIRS, COUNTERPARTS, DEPARTURES, FIELD_PAIRS, INPUT_PAIRS
 from lib.published import COLUMNS as PUBLISHED_COLUMNS
 from lib.published import published
-from lib.results import COLUMNS, INTERVAL_COLUMNS, SAMPLED, Tables, collect, load_results, make_results
+from lib.results import (
+    COLUMNS,
+    INTERVAL_COLUMNS,
+    MEASURED,
+    SAMPLED,
+    Tables,
+    collect,
+    load_results,
+    load_truth,
+    make_results,
+    resample_all,
+)
 
-TABLES = ("results.csv", "intervals.csv", "contrasts.csv")
+TABLES = ("results.csv", "intervals.csv", "contrasts.csv", "claims.csv", "baselines.csv")
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +243,40 @@ def test_a_contrast_can_come_out_all_three_ways(study, share_a, verdict):
     samples = {one: sample(share_a), one._replace(variant="brand_image"): sample(0.6)}
     found = contrast_table(samples, contrasts.CALLED, config.load_params().variants)
     assert set(found["verdict"]) == {verdict}
+
+
+def test_the_ledger_judges_what_was_run_and_says_what_was_not(tables):
+    claims = tables.claims.set_index(["id", "way"])
+    row = claims.loc["both_inputs_beat_one", "intended"]
+    assert (row["verdict"], row["comparisons"]) == ("holds", 4)  # two sizes, two networks with one input
+    means = rows(tables.intervals, recipe="tuned", text="masked", split="random", measured_on="test", metric="path")
+    assert claims.loc["text_alone_suffices", "intended"]["train_size"] == means["train_size"].max()
+    assert claims.loc["soft_beats_hard", "intended"]["why"] == "no runs of lstm soft, lstm hard"
+    assert set(claims["verdict"]) == {"holds", "fails", "inconclusive", "not measured"}
+    assert (claims["low"].dropna() <= claims["high"].dropna()).all()
+
+
+def test_errors_at_two_levels_are_counted_together(study):
+    samples = resample_all(CATALOGUE, collect(CATALOGUE))
+    truth = load_truth(CATALOGUE)
+    measure = Measure("brand_image", "tuned", "masked", "random", 60, "independent", "test")
+    with np.load(config.build_dir(CATALOGUE, "predictions", "brand_image", "tuned-masked-random-60-0.npz")) as file:
+        predicted = np.stack([file[f"test_{level}"].argmax(axis=1) for level in range(3)], axis=1)
+        right = predicted == truth.codes[file["test_rows"]]
+    shares = dict(zip(MEASURED, samples[measure].values[0], strict=True))
+    given, otherwise = right_after(shares, "level_1", "level_2", "level_1_and_2")
+    assert given == pytest.approx(right[right[:, 0], 1].mean())
+    assert otherwise == pytest.approx(right[~right[:, 0], 1].mean())
+    assert shares["level_2_and_3"] == pytest.approx((right[:, 1] & right[:, 2]).mean())
+
+
+def test_the_simple_model_is_set_against_every_network(tables):
+    assert set(tables.baselines["a"]) == {"linear"}
+    assert set(tables.baselines["b"]) == set(SKILL) - {"linear"}
+    again = rows(tables.contrasts, question="variant", a="brand_text", b="linear", metric="path", text="masked")
+    largest = rows(again, split="random", recipe="tuned")
+    difference = largest[largest["train_size"] == largest["train_size"].max()]["difference"].item()
+    assert rows(tables.baselines, b="brand_text", split="random")["difference"].item() == pytest.approx(-difference)
 
 
 def test_one_variant_alone_gives_no_contrasts_between_variants(study):

@@ -14,6 +14,7 @@ from lib.config import Catalogue, report_dir
 from lib.figures import look
 from lib.published import published
 from lib.report import notebooks
+from lib.report.claims import claims_context
 from lib.report.facts import Facts, facts
 from lib.report.numbers import Results, percent, signed
 from lib.report.readme import cell
@@ -89,6 +90,7 @@ def write_source(catalogue: str, settings: Catalogue, results: Results, folder: 
         "figures": _figures(catalogue, folder),
         "pages": pages,
         "published": _published(),
+        **claims_context(catalogue),
         "said": findings.all_findings(View.read(catalogue)),
     }
     text = environment().get_template("index.md.j2").render(context)
