@@ -1,10 +1,11 @@
 """The `results` stage: one table of numbers, their intervals, the contrasts that may be called, and the verdicts.
 
-Metrics come from `reports/NAME/metrics/`, and what resampling needs, row by row, from `build/NAME/predictions/`.
+Metrics come from `reports/NAME/metrics/`, and what resampling needs, row by row, from `reports/NAME/outcomes/`.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +18,13 @@ from lib.baselines import baseline_table
 from lib.bootstrap import Sample, group_weights, intervals, resample
 from lib.claim_quantities import JOINT
 from lib.claims import load_claims
-from lib.config import LEVELS, build_dir, load_params, report_dir
+from lib.config import LEVELS, Split, build_dir, load_params, report_dir
 from lib.contrasts import Measure, Samples, contrast_table
 from lib.errors import StudyError
-from lib.evaluate import CHAIN_DECODINGS, correctness, decode
 from lib.ledger import ledger
+from lib.outcomes import Bits, Way, path_of, read, unpack
 from lib.runs import Run
+from lib.splits import test_rows, training_rows
 from lib.verdicts import BLANK
 
 RUN = ["variant", "recipe", "text", "split", "train_size", "seed"]
@@ -80,7 +82,7 @@ def make_results(catalogue: str) -> Tables:
     Raises
     ------
     StudyError
-        If a variant's metrics or a run's predictions are missing, malformed, or do not fit together, or if
+        If a variant's metrics or a run's outcomes are missing, malformed, or do not fit together, or if
         `claims.yaml` is wrong.
     """
     params, claims = load_params(), load_claims()
@@ -125,16 +127,21 @@ def resample_all(catalogue: str, results: pd.DataFrame) -> Samples:
     -------
     A `Sample` for each `Measure`, its columns being `MEASURED`.
     """
-    truth = load_truth(catalogue)
-    weights = group_weights(int(truth.groups.max()) + 1)
+    products = _read_products(catalogue, "sampling_key", *(f"{split}_split" for split in get_args(Split)))
+    groups = load_truth(catalogue).groups
+    weights = group_weights(int(groups.max()) + 1)
     samples = {}
-    for key, rows in results.groupby(RUN[:-1]):
-        model = cast(tuple[Any, ...], key)
-        seeds = sorted(rows["seed"].unique().tolist())
-        runs = [_read_run(catalogue, model, seed, truth) for seed in seeds]
-        for how in runs[0]:
-            correct, groups = zip(*(run[how] for run in runs), strict=True)
-            samples[Measure._make((*model, *how))] = _with_mean(resample(seeds, correct, groups, weights))
+    for variant, table in results.groupby("variant", sort=False):
+        file = path_of(catalogue, str(variant))
+        found = read(file)
+        for key, rows in table.groupby(RUN[1:-1]):
+            model = cast(tuple[Any, ...], key)
+            seeds = sorted(rows["seed"].unique().tolist())
+            runs = [_read_run(file, Run(*model, seed), found, products, groups) for seed in seeds]
+            for way in runs[0]:
+                correct, members = zip(*(run[way] for run in runs), strict=True)
+                measure = Measure._make((variant, *model, *way))
+                samples[measure] = _with_mean(resample(seeds, correct, members, weights))
     return samples
 
 
@@ -153,11 +160,14 @@ def interval_table(samples: Samples) -> pd.DataFrame:
 def load_truth(catalogue: str) -> Truth:
     """Read the true codes, near-duplicate groups and valid paths of a catalogue."""
     columns = [f"{level}_code" for level in LEVELS]
-    path = existing(build_dir(catalogue, "clean", "products.parquet"))
-    products = pd.read_parquet(path, columns=[*columns, "group"])
+    products = _read_products(catalogue, *columns, "group")
     groups = np.unique(products["group"].to_numpy(), return_inverse=True)[1]
     paths = read_json(build_dir(catalogue, "clean", "taxonomy.json"))["paths"]
     return Truth(products[columns].to_numpy(np.int16), groups, np.array(paths, np.int16))
+
+
+def _read_products(catalogue: str, *columns: str) -> pd.DataFrame:
+    return pd.read_parquet(existing(build_dir(catalogue, "clean", "products.parquet")), columns=list(columns))
 
 
 def _variant_metrics(catalogue: str, variant: str) -> pd.DataFrame:
@@ -181,36 +191,25 @@ def _first_failure(error: pandera.errors.SchemaErrors) -> str:
 
 
 def _read_run(
-    catalogue: str, model: tuple[Any, ...], seed: int, truth: Truth
-) -> dict[tuple[str, str], tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]]:
-    """Return for each (decoding, measured_on) what was right, row by row, and each row's group."""
-    variant, recipe, text, split, size = model
-    path = existing(
-        build_dir(catalogue, "predictions", variant, f"{Run(recipe, text, split, size, seed).key(size)}.npz")
-    )
-    found = {}
-    for how, rows, predicted in _predictions(path, truth):
-        if len(rows) != len(predicted) or not len(rows) or rows.max() >= len(truth.codes):
-            raise StudyError(f"{path} does not fit {catalogue}'s clean products. Run `dvc repro` to make it again.")
-        right = correctness(predicted, truth.codes[rows], truth.paths)
+    file: Path, run: Run, found: Mapping[str, Mapping[Way, Bits]], products: pd.DataFrame, groups: npt.NDArray[np.intp]
+) -> dict[Way, tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]]:
+    """Return for each way what was right, row by row, and each row's group."""
+    key = run.key(int(run.size))
+    if key not in found:
+        raise StudyError(f"{file} has no run '{key}'. Run `dvc repro` to make it again.")
+    rows = {
+        "test": test_rows(products, run.split),
+        "train": np.sort(training_rows(products, run.split, run.size, run.seed)[0]),
+    }
+    read = {}
+    for way, bits in found[key].items():
+        numbers = rows[way.measured_on]
+        if bits.shape[1] != -(-len(numbers) // 8):
+            raise StudyError(f"{file} does not fit the clean products. Run `dvc repro` to make it again.")
+        right = unpack(bits, len(numbers))
         joint = [right[:, level] & right[:, level + 1] for level in range(len(JOINT))]
-        found[how] = (np.column_stack([right, *joint]), truth.groups[rows])
-    return found
-
-
-def _predictions(path: Any, truth: Truth) -> Iterator[tuple[tuple[str, str], npt.NDArray[Any], npt.NDArray[Any]]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            levels = [file[f"test_{level}"] for level in range(len(LEVELS))]
-            for decoding, predicted in decode(levels, truth.paths).items():
-                yield (decoding, "test"), file["test_rows"], predicted
-            yield ("independent", "train"), file["train_rows"], file["train_predicted"]
-            for decoding in CHAIN_DECODINGS:
-                if f"test_{decoding}" in file:
-                    yield (decoding, "test"), file["test_rows"], file[f"test_{decoding}"][:, 0]
-                    yield (decoding, "train"), file["train_rows"], file[f"train_{decoding}"]
-    except KeyError as error:
-        raise StudyError(f"{path} lacks an array: {error}. Run `dvc repro` to make it again.") from error
+        read[way] = (np.column_stack([right, *joint]), groups[numbers])
+    return read
 
 
 def _with_mean(sample: Sample) -> Sample:
@@ -223,7 +222,7 @@ def _with_mean(sample: Sample) -> Sample:
 
 
 def _require_agreement(results: pd.DataFrame, samples: Samples) -> None:
-    """Refuse metrics and predictions that are not of the same training."""
+    """Refuse metrics and outcomes that are not of the same training."""
     rows = [
         (*measure[:5], seed, *measure[5:], metric, value)
         for measure, sample in samples.items()
@@ -235,7 +234,7 @@ def _require_agreement(results: pd.DataFrame, samples: Samples) -> None:
     if len(wrong):
         run = wrong.iloc[0]
         raise StudyError(
-            f"Metrics and predictions of '{run['variant']}' do not belong together: {run['metric']} of "
-            f"{'-'.join(str(run[name]) for name in RUN[1:])} is {run['value']:.6f} in reports/ and "
-            f"{run['value_again']:.6f} by build/. Train it again: `dvc repro --force --single-item` its train stage."
+            f"Metrics and outcomes of '{run['variant']}' do not belong together: {run['metric']} of "
+            f"{'-'.join(str(run[name]) for name in RUN[1:])} is {run['value']:.6f} in the one and "
+            f"{run['value_again']:.6f} by the other. Train it again: `dvc repro --force --single-item` its train stage."
         )

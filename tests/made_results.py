@@ -12,9 +12,10 @@ import pandas as pd
 import yaml
 from scipy.special import log_softmax
 
-from lib import artifacts, config
-from lib.evaluate import independent, run_records, valid_path
+from lib import artifacts, config, outcomes
+from lib.evaluate import correctness, decode, independent, run_records, valid_path
 from lib.runs import Run, grid
+from lib.splits import sampling_key, test_rows, training_rows
 
 REPOSITORY = Path(__file__).parents[1]
 CATALOGUE = "tiny"
@@ -66,6 +67,7 @@ def _write_products() -> pd.DataFrame:
     codes = np.array(PATHS, np.int16)[random.choice(len(PATHS), ROWS, p=share / share.sum())]
     table = pd.DataFrame({f"{level}_code": codes[:, i] for i, level in enumerate(config.LEVELS)})
     table["group"] = groups.astype(np.int32)
+    table["sampling_key"] = sampling_key([str(row) for row in range(ROWS)])
     table["random_split"] = np.where(random.random(ROWS) < 0.25, "test", "train")
     table["grouped_split"] = np.where(groups % 4 == 0, "test", "train")
     with artifacts.whole(config.build_dir(CATALOGUE, "clean", "products.parquet")) as path:
@@ -77,20 +79,23 @@ def _write_products() -> pd.DataFrame:
 
 def _write_variant(variant: str, products: pd.DataFrame, skill: float | None) -> None:
     params = config.load_params()
-    model, records = params.variants[variant], []
+    model, records, right = params.variants[variant], [], {}
     decodings = model.decodings if isinstance(model, config.ChainVariant) else []
     for run in grid(variant, params, config.load_catalogue(CATALOGUE)):
-        records += _write_run(variant, run, products, skill, decodings)
+        key, of_run, outcome = _make_run(variant, run, products, skill, decodings)
+        records += of_run
+        right[key] = outcome
     artifacts.write_json(config.report_dir(CATALOGUE, "metrics", f"{variant}.json"), records)
+    with artifacts.whole(outcomes.path_of(CATALOGUE, variant)) as partial:
+        outcomes.write(partial, right)
 
 
-def _write_run(
+def _make_run(
     variant: str, run: Run, products: pd.DataFrame, skill: float | None, decodings: list[config.Decoding]
-) -> list[dict[str, str | int | float]]:
+) -> tuple[str, list[dict[str, str | int | float]], dict[outcomes.Way, outcomes.Bits]]:
+    """Make up what a run says; write its predictions, and return its key, its metrics and its outcomes."""
     codes = products[[f"{level}_code" for level in config.LEVELS]].to_numpy()
-    test = np.flatnonzero(products[f"{run.split}_split"] == "test")
-    train = np.random.default_rng(run.seed).permutation(np.flatnonzero(products[f"{run.split}_split"] == "train"))
-    train = np.sort(train[: None if run.size == "all" else int(run.size)])
+    test, train = test_rows(products, run.split), training_rows(products, run.split, run.size, run.seed)[0]
     if skill is not None:
         skill *= (
             (0.7 + 0.3 * (run.size == "all")) * (1.2 if run.text == "plain" else 1) * (run.split == "random" or 0.9)
@@ -104,13 +109,22 @@ def _write_run(
     for decoding, (of_test, of_train) in chained.items():
         arrays |= {f"test_{decoding}": of_test[:, None], f"train_{decoding}": of_train}
     rows = {"test_rows": test.astype(np.int32), "train_rows": train.astype(np.int32)}
-    path = config.build_dir(CATALOGUE, "predictions", variant, f"{run.key(len(train))}.npz")
+    key, paths = run.key(len(train)), np.array(PATHS, np.int16)
+    path = config.build_dir(CATALOGUE, "predictions", variant, f"{key}.npz")
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, train_predicted=predicted, **rows, **arrays)
-    columns = run.columns(variant, len(train))
-    paths = np.array(PATHS, np.int16)
-    log_probabilities = [level[test] for level in levels]
-    return run_records(columns, log_probabilities, codes[test], predicted, codes[train], paths, chained)
+    said = {
+        "test": decode([level[test] for level in levels], paths) | {name: both[0] for name, both in chained.items()},
+        "train": {"independent": predicted} | {name: both[1] for name, both in chained.items()},
+    }
+    of_rows = {"test": test, "train": train}
+    truth = {part: codes[numbers] for part, numbers in of_rows.items()}
+    right = {
+        outcomes.Way(name, part): outcomes.pack(correctness(found, truth[part], paths), of_rows[part])
+        for part, decoded in said.items()
+        for name, found in decoded.items()
+    }
+    return key, run_records(run.columns(variant, len(train)), said, truth, paths), right
 
 
 def _chained(

@@ -295,14 +295,6 @@ def test_a_study_with_one_seed_and_fewer_variants_has_results(tmp_path, monkeypa
     assert set(rows(tables.contrasts, question="variant")["b"]) == {"naive"}
 
 
-def test_a_class_that_no_test_row_has_changes_nothing_for_the_others(study):
-    path = config.build_dir(CATALOGUE, "clean", "taxonomy.json")
-    taxonomy = artifacts.read_json(path)
-    artifacts.write_json(path, {**taxonomy, "paths": [*taxonomy["paths"], [2, 4, 5]]})
-    with pytest.raises(StudyError, match="do not belong together"):  # the valid paths are others: train again
-        make_results(CATALOGUE)
-
-
 def test_a_variant_without_metrics_is_named(study):
     config.report_dir(CATALOGUE, "metrics", "brand.json").unlink()
     with pytest.raises(StudyError, match=r"brand\.json is missing"):
@@ -315,35 +307,40 @@ def test_metrics_of_a_variant_that_is_no_longer_studied_are_left_out(study):
     assert "forgotten" not in set(collect(CATALOGUE)["variant"])
 
 
-def test_a_run_without_predictions_is_named(study):
-    path = min(config.build_dir(CATALOGUE, "predictions", "brand").glob("*.npz"))
-    path.unlink()
-    with pytest.raises(StudyError, match=f"{path.name} is missing"):
+def test_a_variant_without_outcomes_is_named(study):
+    outcomes.path_of(CATALOGUE, "brand").unlink()
+    with pytest.raises(StudyError, match=r"brand\.npz is missing"):
         make_results(CATALOGUE)
 
 
-def test_predictions_without_training_rows_are_named(study):
-    path = min(config.build_dir(CATALOGUE, "predictions", "brand").glob("*.npz"))
-    with np.load(path) as file:
-        kept = {name: file[name] for name in file.files if name != "train_predicted"}
-    np.savez_compressed(path, **kept)
-    with pytest.raises(StudyError, match=f"{path.name} lacks an array: .*train_predicted"):
+def test_a_run_without_outcomes_is_named(study):
+    path = outcomes.path_of(CATALOGUE, "brand")
+    (key, _), *others = outcomes.read(path).items()
+    outcomes.write(path, dict(others))
+    with pytest.raises(StudyError, match=rf"brand\.npz has no run '{key}'"):
         make_results(CATALOGUE)
 
 
-def test_predictions_of_other_products_are_refused(study):
+def test_results_need_no_predictions(study):
+    before = make_results(CATALOGUE)
+    shutil.rmtree(config.build_dir(CATALOGUE, "predictions"))
+    for table, again in zip(before, make_results(CATALOGUE), strict=True):
+        pd.testing.assert_frame_equal(table, again)
+
+
+def test_outcomes_of_other_products_are_refused(study):
     path = config.build_dir(CATALOGUE, "clean", "products.parquet")
     pd.read_parquet(path).iloc[:100].to_parquet(path)
-    with pytest.raises(StudyError, match="does not fit tiny's clean products"):
+    with pytest.raises(StudyError, match=r"brand.*\.npz does not fit the clean products|train_sizes"):
         make_results(CATALOGUE)
 
 
-def test_metrics_and_predictions_of_different_trainings_are_refused(study):
+def test_metrics_and_outcomes_of_different_trainings_are_refused(study):
     path = config.report_dir(CATALOGUE, "metrics", "brand.json")
     records = artifacts.read_json(path)
     records[0]["value"] = round(1 - records[0]["value"], 6)
     artifacts.write_json(path, records)
-    with pytest.raises(StudyError, match="Metrics and predictions of 'brand' do not belong together"):
+    with pytest.raises(StudyError, match="Metrics and outcomes of 'brand' do not belong together"):
         make_results(CATALOGUE)
 
 
