@@ -120,6 +120,17 @@ def resample(
     return Sample(tuple(seeds), np.stack([rows.mean(axis=0) for rows in correct]), draws)
 
 
+def conditional(sample: Sample) -> Sample:
+    """Divide the first half of the columns by the second: the share of the rows of a kind that have a property.
+
+    NaN where a seed, or a draw, holds no row of the kind.
+    """
+    half = sample.values.shape[1] // 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values, draws = (array[..., :half] / array[..., half:] for array in (sample.values, sample.draws))
+    return replace(sample, values=values, draws=draws)
+
+
 def intervals(sample: Sample) -> list[Interval]:
     """Return the mean over seeds of each metric, with its 95% interval (percentiles of the draws)."""
     return _summarise(sample.values.mean(axis=0), _mean_draws(sample))

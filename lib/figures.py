@@ -18,6 +18,7 @@ from lib.config import report_dir
 from lib.errors import StudyError, nearest
 
 DPI = 110
+FOLDER = "figures"
 STYLE: dict[str, object] = {
     "font.size": 12,
     "axes.titlesize": 13,
@@ -95,9 +96,12 @@ def in_style() -> AbstractContextManager[None]:
     return style.context(STYLE, after_reset=True)
 
 
-def save(figure: Figure, catalogue: str, name: str, caption: str, alt: str) -> None:
-    """Write `reports/CATALOGUE/figures/NAME.png`, and its caption and description into `figures.json` beside it."""
-    folder = report_dir(catalogue, "figures")
+def save(figure: Figure, catalogue: str, name: str, caption: str, alt: str, place: str = FOLDER) -> None:
+    """Write `reports/CATALOGUE/PLACE/NAME.png`, and its caption and description into `figures.json` beside it.
+
+    No two stages write into the same folder: each but `results` names one of its own.
+    """
+    folder = report_dir(catalogue, place)
     with whole(folder / f"{name}.png") as partial, in_style():
         figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
     index = folder / "figures.json"
@@ -105,7 +109,7 @@ def save(figure: Figure, catalogue: str, name: str, caption: str, alt: str) -> N
     write_json(index, {**figures, name: {"caption": caption, "alt": alt}})
 
 
-def show(catalogue: str, name: str) -> HTML:
+def show(catalogue: str, name: str, place: str = FOLDER) -> HTML:
     """Return a saved figure with its caption and description, to be displayed in a notebook.
 
     Raises
@@ -113,7 +117,7 @@ def show(catalogue: str, name: str) -> HTML:
     StudyError
         If no such figure was saved.
     """
-    folder = report_dir(catalogue, "figures")
+    folder = report_dir(catalogue, place)
     figures = read_json(folder / "figures.json")
     if name not in figures:
         raise StudyError(f"There is no figure '{name}' in {folder}. It has {sorted(figures)}.{nearest(name, figures)}")

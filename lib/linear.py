@@ -140,7 +140,7 @@ class _Search:
         logits = (self.X @ self.weights + self.bias).split(self.class_counts, dim=1)
         loss = summed_cross_entropy(logits, self.codes)
         loss.backward()
-        return float(loss)
+        return float(loss.detach())
 
 
 def _whitening(X: torch.Tensor, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -69,6 +69,7 @@ def _sizes(line: config.Runs, catalogue: config.Catalogue) -> list[int | Literal
         "each": sizes,
         "smaller": sizes[:-1],
         "smallest": sizes[:1],
+        "second_smallest": sizes[1:2] or sizes,
         "second_largest": sizes[-2:-1] or sizes,
         "largest": sizes[-1:],
     }

@@ -209,9 +209,12 @@ def test_the_multitask_lstm_reads_the_photo_only_where_it_is_an_input():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("make", [lstm, lambda: MultitaskLSTM(Encoder(TOKENS, 8, 16), COUNTS, 0, 0.0, 0.0)])
-def test_a_gpu_gives_what_a_processor_does(make):
-    network, batch = make().eval(), make_batch()
+@pytest.mark.parametrize(
+    "network",
+    [ChainedLSTM(TOKENS, 8, 16, COUNTS, 0.0, False), MultitaskLSTM(Encoder(TOKENS, 8, 16), COUNTS, 0, 0.0, 0.0)],
+)
+def test_a_gpu_gives_what_a_processor_does(network):
+    batch = make_batch()
     there = deepcopy(network).cuda()
     batch_there = batch._replace(**{name: getattr(batch, name).cuda() for name in ("tokens", "codes")})
     for a, b in zip(network(batch), there(batch_there), strict=True):

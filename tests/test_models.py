@@ -5,7 +5,7 @@ from scipy import sparse
 from torch import nn
 
 from lib.data import make_inputs
-from lib.models import Dropout, InputLayer, Linear, MultitaskMLP, Naive
+from lib.models import Dropout, InputLayer, MultitaskMLP, Naive
 
 
 def batch_and_dense(rows=6, brands=3, words=5, image_size=4):
@@ -90,20 +90,3 @@ def test_naive_answers_the_plurality_class_of_the_training_rows():
     levels = Naive().fit(codes, [2, 2, 4]).log_probabilities(5)
     assert [level.argmax(1).tolist() for level in levels] == [[0] * 5, [1] * 5, [2] * 5]
     assert all(np.allclose(np.exp(level).sum(1), 1) for level in levels)
-
-
-def test_linear_ranks_classes_as_its_machines_do():
-    rng = np.random.default_rng(0)
-    X, codes = sparse.csr_array(rng.normal(size=(90, 5))), rng.integers(0, 3, (90, 3))
-    model = Linear(C=1.0, seed=0).fit(X, codes, [3, 3, 3])
-    for level, machine in zip(model.log_probabilities(X), model.machines, strict=True):
-        assert (level.argmax(1) == machine.predict(X)).all()
-
-
-@pytest.mark.parametrize("present", [[1], [0, 2]])
-def test_linear_copes_with_training_rows_that_lack_classes(present):
-    rng = np.random.default_rng(0)
-    X, codes = sparse.csr_array(rng.normal(size=(40, 5))), rng.choice(present, (40, 3))
-    levels = Linear(C=1.0, seed=0).fit(X, codes, [4, 4, 4]).log_probabilities(X)
-    assert all(level.shape == (40, 4) and np.isfinite(level).all() for level in levels)
-    assert set(levels[0].argmax(1)) <= set(present)

@@ -114,7 +114,7 @@ class Runs(Strict):
     recipe: str
     text: Text
     splits: list[Split] = Field(min_length=1)
-    train_sizes: Literal["each", "smaller", "smallest", "second_largest", "largest"]
+    train_sizes: Literal["each", "smaller", "smallest", "second_smallest", "second_largest", "largest"]
     variants: list[str] | None = None
     seeds: Size | None = None
 

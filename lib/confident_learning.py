@@ -1,0 +1,134 @@
+"""Which labels are likely to be wrong, by what a model says of rows that it was not trained on.
+
+Confident learning: Northcutt, Jiang & Chuang (2021), *Confident Learning: Estimating Uncertainty in Dataset Labels*,
+JAIR 70:1373. `lib/label_noise.py` is the baseline that it is to beat.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from cleanlab.filter import find_label_issues
+from cleanlab.rank import get_label_quality_scores
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
+
+from lib.bootstrap import CONFIDENCE, Floats, Interval
+from lib.config import LEVELS
+
+Codes = NDArray[np.int16]
+
+
+def label_quality(probabilities: Sequence[Floats], codes: Codes) -> Floats:
+    """Measure how well each row's labels fit what a model says of the row.
+
+    Parameters
+    ----------
+    probabilities
+        One array a level, (rows, classes), of a model that was not trained on these rows. Rows sum to 1.
+    codes
+        (rows, 3): the labels that the rows have.
+
+    Returns
+    -------
+    float64 array, shape (rows,)
+        From 0 to 1: the probability of the label's own class, at the level where that is least.
+    """
+    scores = [get_label_quality_scores(codes[:, level], array) for level, array in enumerate(probabilities)]
+    quality: Floats = np.min(scores, axis=0)
+    return quality
+
+
+def suspected_labels(probabilities: Sequence[Floats], codes: Codes) -> NDArray[np.bool_]:
+    """Find the labels that confident learning calls wrong: cleanlab's usual way, pruning by noise rate.
+
+    The label of a class that no other row has is never called wrong.
+
+    Parameters
+    ----------
+    probabilities, codes
+        As `label_quality` has them.
+
+    Returns
+    -------
+    bool array, shape (rows, 3)
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="May not flag all label issues")
+        found = [find_label_issues(codes[:, level], array, n_jobs=1) for level, array in enumerate(probabilities)]
+    return np.stack(found, axis=1)
+
+
+def suspicions(
+    suspected: NDArray[np.bool_], probabilities: Sequence[Floats], codes: Codes, names: list[list[str]]
+) -> pd.DataFrame:
+    """Count suspected labels by category, most first.
+
+    Returns
+    -------
+    DataFrame
+        `level`, `category` (the label), `products`, `suspected` (of them), `share`, and `instead`: the class that the
+        model most often holds to be right.
+    """
+    parts = []
+    for level, answers in enumerate(probabilities):
+        named = np.array(names[level], object)
+        rows = pd.DataFrame({
+            "category": named[codes[:, level]],
+            "suspected": suspected[:, level],
+            "instead": named[answers.argmax(axis=1)],
+        })  # fmt: skip
+        counts = rows.groupby("category")["suspected"].agg(["size", "sum"])
+        instead = rows[rows["suspected"]].groupby("category")["instead"].agg(lambda said: said.mode().iloc[0])
+        part = counts.set_axis(["products", "suspected"], axis=1).join(instead).reset_index()
+        parts.append(part[part["suspected"] > 0].assign(level=LEVELS[level]))
+    table = pd.concat(parts)
+    table = table.assign(share=table["suspected"] / table["products"])
+    table = table.sort_values(["level", "suspected", "category"], ascending=[True, False, True], ignore_index=True)
+    return table[["level", "category", "products", "suspected", "share", "instead"]]
+
+
+def average_precisions(
+    there: NDArray[np.bool_],
+    scores: dict[str, Floats],
+    groups: NDArray[np.integer],
+    weights: NDArray[np.uint8],
+    base: str,
+) -> pd.DataFrame:
+    """Measure how well scores put what is there before what is not, and by how much each beats a baseline.
+
+    Parameters
+    ----------
+    there
+        bool (rows,); true somewhere.
+    scores
+        Name -> float (rows,), greater where something is more likely to be there.
+    groups, weights
+        The group of each row, and what `bootstrap.group_weights` returns: intervals are over groups.
+    base
+        Name of the baseline among the scores.
+
+    Returns
+    -------
+    DataFrame
+        `score`, `average_precision, low, high`, and `gain, gain_low, gain_high` over the baseline, paired.
+    """
+    found: dict[str, list[float]] = {name: [] for name in scores}
+    for draw in weights:
+        taken = draw[groups].astype(np.float64)
+        if taken[there].any():
+            for name, score in scores.items():
+                found[name].append(average_precision_score(there, score, sample_weight=taken))
+    once = {name: float(average_precision_score(there, score)) for name, score in scores.items()}
+    draws, rows = {name: np.array(values) for name, values in found.items()}, []
+    for name in scores:
+        gain = _interval(once[name] - once[base], draws[name] - draws[base])
+        rows.append((name, *_interval(once[name], draws[name]), *gain))
+    columns = ["score", "average_precision", "low", "high", "gain", "gain_low", "gain_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _interval(mean: float, draws: Floats) -> Interval:
+    tail = (1 - CONFIDENCE) / 2
+    return Interval(mean, *map(float, np.quantile(draws, [tail, 1 - tail])))

@@ -1,0 +1,130 @@
+"""What trained models say of rows that they did not learn from, read from `build/NAME/predictions/` over all seeds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from lib.artifacts import existing
+from lib.config import LEVELS, build_dir, load_params
+from lib.errors import StudyError
+from lib.evaluate import independent
+from lib.runs import NO_RECIPE, Run
+
+Part = Literal["test", "validation"]
+
+
+class Model(NamedTuple):
+    """A variant as it was trained; its seeds are one model."""
+
+    variant: str
+    recipe: str
+    text: str
+    split: str
+    train_size: int
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One part of a split as a model sees it.
+
+    Attributes
+    ----------
+    seeds
+        The training seeds, ascending.
+    rows
+        int32 (rows,): row numbers of `clean/products.parquet`, the same for every seed.
+    levels
+        For each seed, one float16 array (rows, classes) a level: log-probabilities.
+    """
+
+    seeds: tuple[int, ...]
+    rows: npt.NDArray[np.int32]
+    levels: tuple[tuple[npt.NDArray[np.float16], ...], ...]
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int16]:
+        """The most probable class of each level: int16 (seeds, rows, 3)."""
+        return np.stack([independent(levels) for levels in self.levels])
+
+    def mean_probabilities(self) -> list[npt.NDArray[np.float64]]:
+        """Return each level's probabilities, float64 (rows, classes), averaged over the seeds; rows sum to 1."""
+        means = []
+        for arrays in zip(*self.levels, strict=True):
+            total = np.mean([np.exp(array.astype(np.float64)) for array in arrays], axis=0)
+            means.append(total / total.sum(axis=1, keepdims=True))
+        return means
+
+
+def main_models(results: pd.DataFrame) -> list[Model]:
+    """List the models of the main experiment (the first line of `runs`), at the largest size of each split.
+
+    A variant that was not trained with all rows of a split is not among that split's models.
+
+    Parameters
+    ----------
+    results
+        The table of `results.csv`.
+    """
+    rows = main_rows(results)
+    rows = rows[rows["train_size"] == rows.groupby("split")["train_size"].transform("max")]
+    keys = rows[list(Model._fields)].drop_duplicates()
+    return [Model(*key) for key in keys.itertuples(index=False, name=None)]
+
+
+def main_rows(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the main experiment; models without a recipe, or without text, belong to it."""
+    params = load_params()
+    main = params.runs[0]
+    reads_text = results["variant"].map({name: "text" in v.inputs for name, v in params.variants.items()})
+    text = np.where(reads_text.fillna(False).astype(bool), main.text, "masked")
+    return results[results["recipe"].isin([main.recipe, NO_RECIPE]) & (results["text"] == text)]
+
+
+def seeds_of(model: Model, results: pd.DataFrame) -> list[int]:
+    """Return the seeds with which a model was trained, ascending."""
+    rows = results[(results[list(Model._fields)] == list(model)).all(axis=1)]
+    return sorted(rows["seed"].unique().tolist())
+
+
+def read_held_out(catalogue: str, model: Model, seeds: list[int], part: Part) -> HeldOut:
+    """Read what a model says of the rows of one part that all its seeds held out.
+
+    Raises
+    ------
+    StudyError
+        If predictions are missing or lack an array.
+    """
+    found = [_read(catalogue, model, seed, part) for seed in seeds]
+    rows = found[0][0]
+    for others, _ in found[1:]:
+        rows = np.intersect1d(rows, others)
+    levels = tuple(tuple(array[np.isin(of, rows)] for array in arrays) for of, arrays in found)
+    return HeldOut(tuple(seeds), rows, levels)
+
+
+def brands_seen(catalogue: str, model: Model, seeds: list[int], brands: "pd.Series[str]") -> Iterator[set[str]]:
+    """Yield for each seed the brands of the rows that it was trained on."""
+    for seed in seeds:
+        with np.load(_path(catalogue, model, seed), allow_pickle=False) as file:
+            yield set(brands.to_numpy()[file["train_rows"]])
+
+
+def _read(
+    catalogue: str, model: Model, seed: int, part: Part
+) -> tuple[npt.NDArray[np.int32], list[npt.NDArray[np.float16]]]:
+    path = _path(catalogue, model, seed)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return file[f"{part}_rows"], [file[f"{part}_{level}"] for level in range(len(LEVELS))]
+    except KeyError as error:
+        raise StudyError(f"{path} lacks an array: {error}. Run `dvc repro` to make it again.") from error
+
+
+def _path(catalogue: str, model: Model, seed: int) -> Path:
+    run = Run(model.recipe, model.text, model.split, model.train_size, seed)  # type: ignore[arg-type]
+    return existing(build_dir(catalogue, "predictions", model.variant, f"{run.key(model.train_size)}.npz"))
