@@ -82,8 +82,8 @@ def _describe(forest: Forest) -> str:
     parts = []
     for title, rows in forest.panels.items():
         for mark, name in forest.marks.items():
-            found = records(rows[rows["mark"] == mark])
-            values = [f"{forest.lines[row['line']].label}: {100 * row['difference']:+.1f}" for row in found]
+            found = {row["line"]: 100 * row["difference"] for row in records(rows[rows["mark"] == mark])}
+            values = [f"{look.label}: {found[line]:+.1f}" for line, look in forest.lines.items() if line in found]
             where = ", ".join(filter(None, [one_line(title), name]))
             parts += [f"{where} - {'; '.join(values)}."] if values else []
     return f"{forest.unit}, with intervals. {' '.join(parts)}"

@@ -54,7 +54,7 @@ def _draw_panel(ax: Axes, panel: Panel, order: Sequence[str]) -> None:
             capsize=3,
         )
     ax.set_xticks(range(len(LEVELS)), [LEVEL_LOOKS[level].label for level in LEVELS])
-    ax.margins(x=0.12)
+    ax.set_xlim(-0.5, len(LEVELS) - 0.5)
 
 
 def _describe(panels: Sequence[Panel]) -> str:

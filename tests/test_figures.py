@@ -320,7 +320,7 @@ def test_the_departures_show_the_true_and_the_printed_effect_in_the_colour_of_th
     assert "trunk learns level 1 only (sequential)" in chart.table.index
     assert (chart.table != "").all(axis=None)
     colours = {line.get_color() for bars in chart.figure.axes[0].containers for line in bars.lines[:1]}
-    assert colours == {look("brand_text").color, look("sequential").color}
+    assert colours == {look(variant).color for variant in ("brand_text", "sequential", "lstm")}
 
 
 def test_word_order_is_shown_where_an_lstm_was_run(view):
@@ -401,12 +401,13 @@ def test_each_experiment_says_what_the_grid_lacks(view):
         assert all(line.startswith("The grid has no runs for ") for line in lines), name
 
 
-def test_the_best_baseline_is_compared_with_the_best_network(view):
-    random, grouped = findings.baselines(view)
+@pytest.mark.parametrize("verdict", ["a better", "b better", "inconclusive"])
+def test_the_best_baseline_is_compared_with_the_best_network(view, verdict):
+    random, grouped = findings.baselines(replace(view, contrasts=view.contrasts.assign(verdict=verdict)))
     assert random.startswith("Random split")
     assert grouped.startswith("Grouped split")
     assert "the best simple model is late fusion of both linear with" in random
-    assert "the network beats it, +" in random
+    assert f"the network {findings.VERBS[verdict]} it, +" in random
 
 
 def test_a_published_chart_is_saved_and_shown(study, view):
