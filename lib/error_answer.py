@@ -141,6 +141,7 @@ def _labels(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
         yield (
             f"The truth is known here: {row['there']:,} of {row['products']:,} held-out products have a wrong "
             f"label. Of those called wrong {interval_words(precision)} are, and {interval_words(recall)} of the wrong "
-            f"ones are found. As a ranking: average precision {share(row['average_precision'], row['low'], row['high'])}%, "
+            "ones are found. As a ranking: average precision "
+            f"{share(row['average_precision'], row['low'], row['high'])}%, "
             f"{points(row['gain'], row['gain_low'], row['gain_high'])} points against the linear baseline."
         )

@@ -13,6 +13,7 @@ from lib.config import Catalogue, report_dir
 from lib.figures import look
 from lib.published import published
 from lib.report import notebooks
+from lib.report.errors_section import errors_section
 from lib.report.facts import Facts, facts
 from lib.report.numbers import Results, percent, signed
 from lib.report.readme import cell
@@ -85,6 +86,7 @@ def write_source(catalogue: str, settings: Catalogue, results: Results, folder: 
         "results": results,
         "facts": data,
         "figures": _figures(catalogue, folder),
+        "errors": errors_section(catalogue, folder),
         "pages": pages,
         "published": _published(),
     }
