@@ -56,7 +56,8 @@ def suspected_labels(probabilities: Sequence[Floats], codes: Codes) -> NDArray[n
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="May not flag all label issues")
-        found = [find_label_issues(codes[:, level].astype(int), array, n_jobs=1) for level, array in enumerate(probabilities)]
+        pairs = zip(codes.astype(int).T, probabilities, strict=True)
+        found = [find_label_issues(labels, array, n_jobs=1) for labels, array in pairs]
     return np.stack(found, axis=1)
 
 

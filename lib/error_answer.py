@@ -79,7 +79,7 @@ def _levels(wrong: pd.DataFrame, related: pd.DataFrame) -> Iterator[str]:
     if not wrong["errors"].sum():
         return
     said = ", ".join(f"{100 * part:.0f}% at {first.replace('_', ' ')}" for first, part in _first(wrong).items())
-    worst = wrong.loc[wrong["errors"].idxmax()].to_dict()
+    worst = max(records(wrong), key=lambda row: row["errors"])
     yield f"Wrong paths go wrong first: {said}. Most often, what is wrong is just {worst['wrong']}: {_row(worst)}."
     siblings = related[(related["level"] == "level_3") & (related["relation"] == "sibling")]
     if len(siblings) and siblings["errors"].iloc[0]:

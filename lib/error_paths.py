@@ -9,7 +9,7 @@ import pandas as pd
 
 from lib.bootstrap import Interval
 from lib.config import LEVELS
-from lib.error_shares import Bools, Answers, limits_table, shares
+from lib.error_shares import Answers, Bools, limits_table, shares
 
 LEVEL_NAMES = tuple(level.replace("_", " ") for level in LEVELS)
 

@@ -60,7 +60,8 @@ class Answers:
     @property
     def wrong_path(self) -> Bools:
         """Where any level is wrong: (seeds, rows)."""
-        return np.any(np.not_equal(self.predicted, self.codes), axis=2)
+        wrong: Bools = np.any(~self.right, axis=2)
+        return wrong
 
 
 def shares(tested: Answers, kinds: Bools, among: Bools) -> list[Interval]:

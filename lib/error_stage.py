@@ -11,7 +11,7 @@ from lib.config import LEVELS, build_dir, load_params, report_dir
 from lib.contrasts import Measure, verdict
 from lib.error_analysis import by_category, confusions, watch
 from lib.error_paths import only_level_1, relations, wrong_levels
-from lib.error_shares import Bools, Answers, compare_products
+from lib.error_shares import Answers, Bools, compare_products
 from lib.errors import StudyError
 from lib.evaluate import correctness
 from lib.held_out import HeldOut, Model, brands_seen, main_models, main_rows, read_held_out, seeds_of

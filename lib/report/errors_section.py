@@ -1,4 +1,4 @@
-"""What the study page says of a catalogue's errors, looked up in `reports/NAME/errors/`; nothing if that is not there."""
+"""What the study page says of a catalogue's errors: looked up in `reports/NAME/errors/`, if that is there."""
 
 import shutil
 from pathlib import Path
