@@ -35,7 +35,7 @@ def label_quality(probabilities: Sequence[Floats], codes: Codes) -> Floats:
     float64 array, shape (rows,)
         From 0 to 1: the probability of the label's own class, at the level where that is least.
     """
-    scores = [get_label_quality_scores(codes[:, level], array) for level, array in enumerate(probabilities)]
+    scores = [get_label_quality_scores(codes[:, level].astype(int), array) for level, array in enumerate(probabilities)]
     quality: Floats = np.min(scores, axis=0)
     return quality
 
@@ -56,7 +56,8 @@ def suspected_labels(probabilities: Sequence[Floats], codes: Codes) -> NDArray[n
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="May not flag all label issues")
-        found = [find_label_issues(codes[:, level], array, n_jobs=1) for level, array in enumerate(probabilities)]
+        pairs = zip(codes.astype(int).T, probabilities, strict=True)
+        found = [find_label_issues(labels, array, n_jobs=1) for labels, array in pairs]
     return np.stack(found, axis=1)
 
 

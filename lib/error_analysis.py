@@ -7,13 +7,13 @@ import pandas as pd
 
 from lib.bootstrap import Floats, Interval
 from lib.config import LEVELS
-from lib.error_shares import Tested, is_small, shares, wilson
+from lib.error_shares import Answers, is_small, shares, wilson
 
 COLUMNS_AT_ONCE = 50  # categories resampled at once: bounds memory
 CONFUSIONS_SHOWN = 3
 
 
-def by_category(tested: Tested, level: int) -> pd.DataFrame:
+def by_category(tested: Answers, level: int) -> pd.DataFrame:
     """Measure every category of a level that has test products, the one with most errors first.
 
     Returns
@@ -46,27 +46,27 @@ def by_category(tested: Tested, level: int) -> pd.DataFrame:
         "errors": wrong,
         "error_share": wrong / max(wrong.sum(), 1e-12),
     })  # fmt: skip
-    table["taken_for"] = table["category"].map(_typical(confusions(tested, level))).fillna("")
+    typical = _typical(confusions(tested, level))
+    table["taken_for"] = [typical.get(name, "") for name in table["category"]]
     return table.sort_values(["errors", "category"], ascending=[False, True], ignore_index=True)
 
 
-def confusions(tested: Tested, level: int) -> pd.DataFrame:
+def confusions(tested: Answers, level: int) -> pd.DataFrame:
     """Count wrong answers: `level`, `true`, `predicted` and `errors` (a seed), the most frequent pair first."""
     true = np.broadcast_to(tested.codes[:, level], tested.predicted.shape[:2])
     wrong = ~tested.right[:, :, level]
-    pairs, counts = np.unique(np.stack([true[wrong], tested.predicted[:, :, level][wrong]]), axis=1, return_counts=True)
     names = np.array(tested.names[level], object)
-    table = pd.DataFrame({
-        "level": LEVELS[level],
-        "true": names[pairs[0]],
-        "predicted": names[pairs[1]],
-        "errors": counts / len(tested.seeds),
-    })  # fmt: skip
+    said = pd.DataFrame({"true": names[true[wrong]], "predicted": names[tested.predicted[:, :, level][wrong]]})
+    table = said.groupby(["true", "predicted"]).size().rename("errors").reset_index()
+    table = table.assign(errors=table["errors"] / len(tested.seeds))
+    table.insert(0, "level", LEVELS[level])
     return table.sort_values(["errors", "true", "predicted"], ascending=[False, True, True], ignore_index=True)
 
 
 def _typical(pairs: pd.DataFrame) -> dict[str, str]:
     """Name the most frequent wrong answers for each true category."""
+    if pairs.empty:
+        return {}
     top = pairs.groupby("true").head(CONFUSIONS_SHOWN)
     said = top["predicted"] + " (" + top["errors"].map("{:.1f}".format) + ")"
     return {str(true): ", ".join(part) for true, part in said.groupby(top["true"])}
@@ -89,14 +89,14 @@ def watch(categories: pd.DataFrame, target: float, costly_share: float) -> pd.Da
     return categories.assign(below_target=categories["high"] < target, costly=costly)
 
 
-def share_of_errors(tested: Tested, level: int, categories: Collection[str]) -> Interval:
+def share_of_errors(tested: Answers, level: int, categories: Collection[str]) -> Interval:
     """Return what share of a level's errors the products of some categories make."""
     listed = np.isin(tested.codes[:, level], [tested.names[level].index(name) for name in categories])
     wrong = ~tested.right[:, :, level, None]
     return shares(tested, np.broadcast_to(listed[None, :, None], wrong.shape), wrong)[0]
 
 
-def mean_counts(tested: Tested, level: int) -> Floats:
+def mean_counts(tested: Answers, level: int) -> Floats:
     """Return the confusion matrix of a level, true classes down and predicted ones across: mean over the seeds."""
     classes = len(tested.names[level])
     true = np.broadcast_to(tested.codes[:, level], tested.predicted.shape[:2]).astype(np.int64)

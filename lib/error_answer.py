@@ -79,7 +79,7 @@ def _levels(wrong: pd.DataFrame, related: pd.DataFrame) -> Iterator[str]:
     if not wrong["errors"].sum():
         return
     said = ", ".join(f"{100 * part:.0f}% at {first.replace('_', ' ')}" for first, part in _first(wrong).items())
-    worst = wrong.loc[wrong["errors"].idxmax()].to_dict()
+    worst = max(records(wrong), key=lambda row: row["errors"])
     yield f"Wrong paths go wrong first: {said}. Most often, what is wrong is just {worst['wrong']}: {_row(worst)}."
     siblings = related[(related["level"] == "level_3") & (related["relation"] == "sibling")]
     if len(siblings) and siblings["errors"].iloc[0]:
@@ -141,6 +141,7 @@ def _labels(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
         yield (
             f"The truth is known here: {row['there']:,} of {row['products']:,} held-out products have a wrong "
             f"label. Of those called wrong {interval_words(precision)} are, and {interval_words(recall)} of the wrong "
-            f"ones are found. As a ranking: average precision {share(row['average_precision'], row['low'], row['high'])}%, "
+            "ones are found. As a ranking: average precision "
+            f"{share(row['average_precision'], row['low'], row['high'])}%, "
             f"{points(row['gain'], row['gain_low'], row['gain_high'])} points against the linear baseline."
         )

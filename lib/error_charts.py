@@ -32,10 +32,10 @@ def draw_level_1(counts: Floats, names: list[str]) -> Chart:
     table = pd.DataFrame(counts[np.ix_(kept, said)], [names[i] for i in kept], [names[i] for i in said])
     table = table.div(table.sum(axis=1), axis=0)
     with in_style():
-        figure = Figure(figsize=(2.5 + 0.62 * len(said), 1.8 + 0.5 * len(kept)), layout="constrained")
+        figure = Figure(figsize=(2.5 + 0.5 * len(said), 1.8 + 0.4 * len(kept)), layout="constrained")
         ax = figure.subplots()
         labels = table.map(lambda value: f"{100 * value:.0f}" if value >= 0.005 else "")
-        sns.heatmap(table, annot=labels, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=ax, square=False)
+        sns.heatmap(table, annot=labels, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=ax)
         ax.grid(False)
         ax.set(xlabel="Predicted", ylabel="True (each row: 100%)")
         ax.tick_params(axis="x", rotation=60)
@@ -54,14 +54,18 @@ def mutual_pairs(confusions: pd.DataFrame, categories: pd.DataFrame) -> pd.DataF
         `a`, `b` (a is more often taken for b than b for a), `a_for_b`, `b_for_a`, `errors` (a seed), `share` (of the
         products of both).
     """
-    first = confusions[["true", "predicted"]].min(axis=1)
-    second = confusions[["true", "predicted"]].max(axis=1)
-    forth = confusions["errors"].where(confusions["true"] == first, 0)
-    table = pd.DataFrame({"a": first, "b": second, "a_for_b": forth, "b_for_a": confusions["errors"] - forth})
+    true, predicted, errors = confusions["true"], confusions["predicted"], confusions["errors"]
+    forward = true < predicted
+    table = pd.DataFrame({
+        "a": true.where(forward, predicted),
+        "b": predicted.where(forward, true),
+        "a_for_b": errors.where(forward, 0.0),
+        "b_for_a": errors.where(~forward, 0.0),
+    })  # fmt: skip
     table = table.groupby(["a", "b"], as_index=False).sum()
     turned = table["b_for_a"] > table["a_for_b"]
-    swapped = {"a": "b", "b": "a", "a_for_b": "b_for_a", "b_for_a": "a_for_b"}
-    table = table.where(~turned, table.rename(columns=swapped)[list(table.columns)])
+    swapped = table[turned].rename(columns={"a": "b", "b": "a", "a_for_b": "b_for_a", "b_for_a": "a_for_b"})
+    table = pd.concat([table[~turned], swapped])
     products = categories.set_index("category")["products"]
     both = table["a"].map(products).fillna(0) + table["b"].map(products).fillna(0)
     table = table.assign(errors=table["a_for_b"] + table["b_for_a"])

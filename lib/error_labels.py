@@ -76,7 +76,7 @@ def check_labels(study: Study, suspects: Suspects) -> tuple[dict[str, float], pd
     damage = products["product_id"].iloc[suspects.rows].map(dict(zip(true["product_id"], true["damage"], strict=True)))
     known = damage.notna().to_numpy()
     there = np.array([WRONG_LABEL in kinds for kinds in damage[known]], bool)
-    called = suspects.suspected.any(axis=1)[known]
+    called: npt.NDArray[np.bool_] = np.any(suspects.suspected[known], axis=1)
     score = Score(int(called.sum()), int((called & there).sum()), int(there.sum()))
     found = {"products": len(there), "wrong": score.there, **asdict(score), **score.shares}
     if not there.any():

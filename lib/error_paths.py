@@ -9,12 +9,12 @@ import pandas as pd
 
 from lib.bootstrap import Interval
 from lib.config import LEVELS
-from lib.error_shares import Bools, Tested, limits_table, shares
+from lib.error_shares import Answers, Bools, limits_table, shares
 
 LEVEL_NAMES = tuple(level.replace("_", " ") for level in LEVELS)
 
 
-def wrong_levels(tested: Tested) -> pd.DataFrame:
+def wrong_levels(tested: Answers) -> pd.DataFrame:
     """Say which levels are wrong where a path is.
 
     Returns
@@ -32,7 +32,7 @@ def wrong_levels(tested: Tested) -> pd.DataFrame:
     return table.join(limits_table(shares(tested, kinds, path[:, :, None])))
 
 
-def relations(tested: Tested) -> pd.DataFrame:
+def relations(tested: Answers) -> pd.DataFrame:
     """Say how far a wrong class is from the right one.
 
     Returns
@@ -57,7 +57,7 @@ def relations(tested: Tested) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _valid(tested: Tested, predicted: npt.NDArray[np.int16], level: int, parents: Sequence[int]) -> Bools:
+def _valid(tested: Answers, predicted: npt.NDArray[np.int16], level: int, parents: Sequence[int]) -> Bools:
     """Say of each row whether its predicted class is valid below some of its true classes."""
     found = np.column_stack([tested.codes[:, parents], predicted[:, level]])
     return _among(found, tested.paths[:, [*parents, level]])
@@ -70,7 +70,7 @@ def _among(found: npt.NDArray[Any], known: npt.NDArray[Any]) -> Bools:
     return np.isin(*numbers)
 
 
-def only_level_1(tested: Tested) -> tuple[Interval, pd.DataFrame]:
+def only_level_1(tested: Answers) -> tuple[Interval, pd.DataFrame]:
     """Find the errors where level 1 alone is wrong.
 
     Returns
@@ -92,15 +92,10 @@ def only_level_1(tested: Tested) -> tuple[Interval, pd.DataFrame]:
         "both_valid": _among(answers, tested.paths),
     })  # fmt: skip
     pairs = table.groupby(["true", "predicted"])["both_valid"].agg(["size", "mean"]).reset_index()
-    kinds = np.stack(
-        [
-            (tested.codes[:, 0] == t) & (tested.predicted[:, :, 0] == p)
-            for t, p in pairs[["true", "predicted"]].to_numpy()
-        ]
-        or [np.zeros(alone.shape, bool)],
-        axis=2,
-    )
-    limits = limits_table(shares(tested, kinds, alone[:, :, None])).iloc[: len(pairs)]
+    kinds = np.zeros((*alone.shape, len(pairs)), bool)
+    for place, (true, predicted) in enumerate(pairs[["true", "predicted"]].to_numpy()):
+        kinds[:, :, place] = (tested.codes[:, 0] == true) & (tested.predicted[:, :, 0] == predicted)
+    limits = limits_table(shares(tested, kinds, alone[:, :, None]) if len(pairs) else [])
     names = np.array(tested.names[0], object)
     named = pd.DataFrame({
         "true": names[pairs["true"]],

@@ -23,7 +23,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Tested:
+class Answers:
     """What a model says of the test rows of a split, and what is so.
 
     Attributes
@@ -60,10 +60,11 @@ class Tested:
     @property
     def wrong_path(self) -> Bools:
         """Where any level is wrong: (seeds, rows)."""
-        return np.any(np.not_equal(self.predicted, self.codes), axis=2)
+        wrong: Bools = np.any(~self.right, axis=2)
+        return wrong
 
 
-def shares(tested: Tested, kinds: Bools, among: Bools) -> list[Interval]:
+def shares(tested: Answers, kinds: Bools, among: Bools) -> list[Interval]:
     """Return what share of some rows is of a kind, for each of several kinds.
 
     Parameters
@@ -76,7 +77,7 @@ def shares(tested: Tested, kinds: Bools, among: Bools) -> list[Interval]:
     return intervals(_sample(tested, kinds, among))
 
 
-def _sample(tested: Tested, kinds: Bools, among: Bools) -> Sample:
+def _sample(tested: Answers, kinds: Bools, among: Bools) -> Sample:
     among = np.broadcast_to(among, kinds.shape)
     groups = [tested.groups] * len(tested.seeds)
     return conditional(resample(tested.seeds, list(np.concatenate([kinds & among, among], 2)), groups, tested.weights))
@@ -114,7 +115,7 @@ def is_small(share: float, groups: int) -> bool:
     return groups < FEWEST_GROUPS or groups * min(share, 1 - share) < FEWEST_CASES
 
 
-def compare_products(tested: Tested, kinds: dict[str, Bools]) -> pd.DataFrame:
+def compare_products(tested: Answers, kinds: dict[str, Bools]) -> pd.DataFrame:
     """Compare the path accuracy on products of some kind with that on all others.
 
     The interval of the difference is the bootstrap's, or Newcombe's (1998, Statistics in Medicine 17:873, method 10)
@@ -139,7 +140,7 @@ def compare_products(tested: Tested, kinds: dict[str, Bools]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _compare(tested: Tested, inside: Bools) -> dict[str, float]:
+def _compare(tested: Answers, inside: Bools) -> dict[str, float]:
     right = ~tested.wrong_path
     sample = _sample(tested, np.stack([right, right], axis=2), np.stack([inside, ~inside], axis=2))
     found, sizes = intervals(sample), [_mean_groups(tested, part) for part in (inside, ~inside)]
@@ -151,7 +152,7 @@ def _compare(tested: Tested, inside: Bools) -> dict[str, float]:
     return {"accuracy": a.mean, "low": a.low, "high": a.high, "others": b.mean, **limits}
 
 
-def _mean_groups(tested: Tested, inside: Bools) -> float:
+def _mean_groups(tested: Answers, inside: Bools) -> float:
     """Count the groups of near-duplicates that have a row of a kind, on average over the seeds that have one."""
     return float(np.mean([max(len(np.unique(tested.groups[rows])), 1) for rows in inside if rows.any()]))
 

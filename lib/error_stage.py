@@ -11,7 +11,7 @@ from lib.config import LEVELS, build_dir, load_params, report_dir
 from lib.contrasts import Measure, verdict
 from lib.error_analysis import by_category, confusions, watch
 from lib.error_paths import only_level_1, relations, wrong_levels
-from lib.error_shares import Bools, Tested, compare_products
+from lib.error_shares import Answers, Bools, compare_products
 from lib.errors import StudyError
 from lib.evaluate import correctness
 from lib.held_out import HeldOut, Model, brands_seen, main_models, main_rows, read_held_out, seeds_of
@@ -52,7 +52,7 @@ class Study(NamedTuple):
 
     catalogue: str
     models: dict[str, Model]
-    tested: dict[str, Tested]
+    tested: dict[str, Answers]
     held_out: dict[str, HeldOut]
 
     @property
@@ -86,7 +86,7 @@ def open_study(catalogue: str) -> tuple[Study, dict[str, pd.DataFrame]]:
     for split, model in models.items():
         found = read_held_out(catalogue, model, seeds_of(model, results.results), "test")
         codes, groups = truth.codes[found.rows], truth.groups[found.rows]
-        tested[split] = Tested(found.seeds, codes, found.predicted, groups, names, truth.paths, weights)
+        tested[split] = Answers(found.seeds, codes, found.predicted, groups, names, truth.paths, weights)
         held_out[split] = found
     return Study(catalogue, models, tested, held_out), {"choice": choice}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -37,7 +38,7 @@ class HeldOut:
     seeds
         The training seeds, ascending.
     rows
-        int32 (rows,): row numbers of `clean/products.parquet`, the same for every seed.
+        int32 (rows,): row numbers of `clean/products.parquet`, ascending, the same for every seed.
     levels
         For each seed, one float16 array (rows, classes) a level: log-probabilities.
     """
@@ -100,11 +101,16 @@ def read_held_out(catalogue: str, model: Model, seeds: list[int], part: Part) ->
         If predictions are missing or lack an array.
     """
     found = [_read(catalogue, model, seed, part) for seed in seeds]
-    rows = found[0][0]
-    for others, _ in found[1:]:
-        rows = np.intersect1d(rows, others)
-    levels = tuple(tuple(array[np.isin(of, rows)] for array in arrays) for of, arrays in found)
+    rows = reduce(np.intersect1d, [np.sort(of) for of, _ in found])
+    levels = tuple(tuple(array[_places(rows, of)] for array in arrays) for of, arrays in found)
     return HeldOut(tuple(seeds), rows, levels)
+
+
+def _places(rows: npt.NDArray[np.int32], of: npt.NDArray[np.int32]) -> npt.NDArray[np.intp]:
+    """Say where in `of` each of some rows stands; validation rows are in the order of a seed's draw."""
+    order = np.argsort(of)
+    places: npt.NDArray[np.intp] = order[np.searchsorted(of, rows, sorter=order)]
+    return places
 
 
 def brands_seen(catalogue: str, model: Model, seeds: list[int], brands: "pd.Series[str]") -> Iterator[set[str]]:

@@ -53,7 +53,7 @@ def _write_settings(root: Path, variants: list[str], seeds: int) -> None:
         line["variants"] = [name for name in line.get("variants", variants) if name in variants]
     params["runs"] = [line for line in params["runs"] if line["variants"]]
     settings = yaml.safe_load((REPOSITORY / "catalogues" / "demo.yaml").read_text("utf-8"))
-    settings |= {"title": "Tiny", "train_sizes": [60, "all"], "seeds": seeds}
+    settings |= {"title": "Tiny", "shop": {"products": 200, "seed": 0}, "train_sizes": [60, "all"], "seeds": seeds}
     (root / "catalogues").mkdir(exist_ok=True)
     shutil.copy(REPOSITORY / "claims.yaml", root)
     (root / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
@@ -68,10 +68,17 @@ def _write_products() -> pd.DataFrame:
     table = pd.DataFrame({f"{level}_code": codes[:, i] for i, level in enumerate(config.LEVELS)})
     table["group"] = groups.astype(np.int32)
     table["sampling_key"] = sampling_key([str(row) for row in range(ROWS)])
-    table["random_split"] = np.where(random.random(ROWS) < 0.25, "test", "train")
-    table["grouped_split"] = np.where(groups % 4 == 0, "test", "train")
+    drawn = random.random(ROWS)
+    table["random_split"] = np.select([drawn < 0.25, drawn < 0.35], ["test", "validation"], "train")
+    table["grouped_split"] = np.select([groups % 4 == 0, groups % 10 == 1], ["test", "validation"], "train")
+    table["product_id"] = [f"p{row:03}" for row in range(ROWS)]
+    table["brand"] = np.where(np.arange(ROWS) % 10, [f"brand {row % 7}" for row in range(ROWS)], "")
+    table["text"] = table["masked_text"] = np.where(np.arange(ROWS) % 8, "some words", "")
     with artifacts.whole(config.build_dir(CATALOGUE, "clean", "products.parquet")) as path:
         table.to_parquet(path)
+    status = table[["product_id"]].assign(status=np.where(np.arange(ROWS) % 6, "ok", "missing"), detail="")
+    with artifacts.whole(config.build_dir(CATALOGUE, "image", "status.parquet")) as path:
+        status.to_parquet(path)
     names = [[f"{level}-{code}" for code in range(count)] for level, count in enumerate(CLASSES)]
     artifacts.write_json(config.build_dir(CATALOGUE, "clean", "taxonomy.json"), {"levels": names, "paths": PATHS})
     return table
@@ -95,7 +102,8 @@ def _make_run(
 ) -> tuple[str, list[dict[str, str | int | float]], dict[outcomes.Way, outcomes.Bits]]:
     """Make up what a run says; write its predictions, and return its key, its metrics and its outcomes."""
     codes = products[[f"{level}_code" for level in config.LEVELS]].to_numpy()
-    test, train = test_rows(products, run.split), training_rows(products, run.split, run.size, run.seed)[0]
+    test = test_rows(products, run.split)
+    train, validation = training_rows(products, run.split, run.size, run.seed)
     if skill is not None:
         skill *= (
             (0.7 + 0.3 * (run.size == "all")) * (1.2 if run.text == "plain" else 1) * (run.split == "random" or 0.9)
@@ -104,11 +112,12 @@ def _make_run(
     levels = [_log_probabilities(codes[:, level], codes[train, level], level, skill, random) for level in range(3)]
     predicted = np.stack([level[train].argmax(axis=1) for level in levels], axis=1).astype(np.int16)
     predicted[::2] = codes[train[::2]]  # half of the training rows are known by heart
-    arrays = {f"test_{level}": array[test] for level, array in enumerate(levels)}
+    parts = {"test": test, "validation": validation}
+    arrays = {f"{part}_{level}": array[of] for part, of in parts.items() for level, array in enumerate(levels)}
     chained = _chained(decodings, levels, test, train)
     for decoding, (of_test, of_train) in chained.items():
         arrays |= {f"test_{decoding}": of_test[:, None], f"train_{decoding}": of_train}
-    rows = {"test_rows": test.astype(np.int32), "train_rows": train.astype(np.int32)}
+    rows = {f"{part}_rows": of.astype(np.int32) for part, of in {**parts, "train": train}.items()}
     key, paths = run.key(len(train)), np.array(PATHS, np.int16)
     path = config.build_dir(CATALOGUE, "predictions", variant, f"{key}.npz")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from lib.figures import look
 from lib.published import published
 from lib.report import notebooks
 from lib.report.claims import claims_context
+from lib.report.errors_section import errors_section
 from lib.report.facts import Facts, facts
 from lib.report.numbers import Results, percent, signed
 from lib.report.readme import cell
@@ -88,6 +89,7 @@ def write_source(catalogue: str, settings: Catalogue, results: Results, folder: 
         "results": results,
         "facts": data,
         "figures": _figures(catalogue, folder),
+        "errors": errors_section(catalogue, folder),
         "pages": pages,
         "published": _published(),
         **claims_context(catalogue),
