@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from made_results import CATALOGUE, CHAINS, SKILL, make_study
 
-from lib import artifacts, config, contrasts
+from lib import artifacts, config, contrasts, outcomes
 from lib.bootstrap import Sample
 from lib.claim_quantities import right_after
 from lib.contrasts import Measure, contrast_table
