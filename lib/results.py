@@ -18,7 +18,7 @@ from lib.baselines import baseline_table
 from lib.bootstrap import Sample, group_weights, intervals, resample
 from lib.claim_quantities import JOINT
 from lib.claims import load_claims
-from lib.config import LEVELS, Split, build_dir, load_params, report_dir
+from lib.config import LEVELS, Split, Text, build_dir, load_params, report_dir
 from lib.contrasts import Measure, Samples, contrast_table
 from lib.errors import StudyError
 from lib.ledger import ledger
@@ -135,7 +135,7 @@ def resample_all(catalogue: str, results: pd.DataFrame) -> Samples:
         file = path_of(catalogue, str(variant))
         found = read(file)
         for key, rows in table.groupby(RUN[1:-1]):
-            model = cast(tuple[Any, ...], key)
+            model = cast(tuple[str, Text, Split, int], key)
             seeds = sorted(rows["seed"].unique().tolist())
             runs = [_read_run(file, Run(*model, seed), found, products, groups) for seed in seeds]
             for way in runs[0]:

@@ -64,14 +64,14 @@ def grid(name: str, params: config.Params, catalogue: config.Catalogue) -> list[
 
 def _sizes(line: config.Runs, catalogue: config.Catalogue) -> list[int | Literal["all"]]:
     """Return the training sizes that a line of the grid asks for."""
-    sizes = sorted(catalogue.train_sizes, key=_rows)
+    *smaller, largest = sizes = sorted(catalogue.train_sizes, key=_rows)
     chosen = {
         "each": sizes,
-        "smaller": sizes[:-1],
+        "smaller": smaller,
         "smallest": sizes[:1],
-        "second_smallest": sizes[1:2] or sizes,
-        "second_largest": sizes[-2:-1] or sizes,
-        "largest": sizes[-1:],
+        "second_smallest": smaller[:2][-1:] or sizes,  # with two sizes the smallest
+        "second_largest": smaller[-1:] or sizes,
+        "largest": [largest],
     }
     return chosen[line.train_sizes]
 
