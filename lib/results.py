@@ -5,7 +5,7 @@ Metrics come from `reports/NAME/metrics/`, and what resampling needs, row by row
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast, get_args
+from typing import NamedTuple, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
