@@ -78,9 +78,11 @@ class View:
         return rows
 
     def departures(self) -> pd.DataFrame:
-        """Return what each departure does to mean accuracy, at one training size of each: see `size_for`."""
+        """Return what each departure does to mean accuracy, at one size: the one that most of them have."""
         rows = self.compared("recipe", metric="mean", a=tuple(DEPARTURES), split="random", text=self.text)
-        sizes = {recipe: self.size_for(part) for recipe, part in rows.groupby("a")}
+        recipes = rows.groupby("train_size")["a"].nunique()
+        shared = recipes.index[recipes == recipes.max()].max()
+        sizes = {name: shared if shared in set(part) else part.max() for name, part in rows.groupby("a")["train_size"]}
         return rows[rows["train_size"] == rows["a"].map(sizes)]
 
     @property
