@@ -51,7 +51,7 @@ def test_files_are_read_as_one(right, tmp_path):
 
 def test_what_is_no_file_of_outcomes_is_named(tmp_path):
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    with pytest.raises(StudyError, match=r"other\.npz holds no outcomes of runs"):
+    with pytest.raises(StudyError, match=r"other\.npz does not hold outcomes of runs"):
         outcomes.read(tmp_path / "other.npz")
     with pytest.raises(StudyError, match=r"absent\.npz is missing"):
         outcomes.read(tmp_path / "absent.npz")
