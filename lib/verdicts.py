@@ -65,14 +65,14 @@ def tallies(claims: pd.DataFrame) -> list[str]:
     """Count the verdicts of each way, best first.
 
     >>> tallies(pd.DataFrame({"label": ["as coded"] * 3, "verdict": ["fails", "holds", "holds"]}))
-    ['as coded, 2 hold, 1 fails']
+    ['as coded: 2 hold, 1 fails']
     """
     said = []
     for label, rows in claims.groupby("label", sort=False):
         counts = rows["verdict"].value_counts()
         order = ("holds", "fails", "inconclusive", "not measured")
         parts = [f"{counts[name]} {VERDICTS[name][int(counts[name] > 1)]}" for name in order if name in counts]
-        said.append(", ".join([str(label), *parts]))
+        said.append(f"{label}: {', '.join(parts)}")
     return said
 
 

@@ -245,13 +245,13 @@ def test_the_claims_come_first_with_a_verdict_in_each_way(built):
     assert cells == [
         f"Both beat one {EVIL}",
         "section 4.1",
-        "holds: +1.0",
+        "holds +1.0",
         "not measured",
-        "fails: -2.0 (-3.0 to -1.0)",
+        "fails -2.0 (-3.0 to -1.0)",
     ]
     text = words_of(built / "reports/demo/site/index.html")
     assert text.index("claims hold") < text.index("The data")
-    assert "as intended, 1 fails" in text
+    assert "as intended: 1 fails" in text
 
 
 def test_the_first_paragraph_says_whether_a_simple_model_beats_every_network(built):

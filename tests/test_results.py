@@ -247,11 +247,12 @@ def test_a_contrast_can_come_out_all_three_ways(study, share_a, verdict):
 
 def test_the_ledger_judges_what_was_run_and_says_what_was_not(tables):
     claims = tables.claims.set_index(["id", "way"])
-    row = claims.loc["both_inputs_beat_one", "intended"]
+    row = claims.loc[("both_inputs_beat_one", "intended")]
     assert (row["verdict"], row["comparisons"]) == ("holds", 4)  # two sizes, two networks with one input
-    means = rows(tables.intervals, recipe="tuned", text="masked", split="random", measured_on="test", metric="path")
-    assert claims.loc["text_alone_suffices", "intended"]["train_size"] == means["train_size"].max()
-    assert claims.loc["soft_beats_hard", "intended"]["why"] == "no runs of lstm soft, lstm hard"
+    assert claims.loc[("text_alone_suffices", "intended"), "train_size"] == tables.results["train_size"].iloc[-1]
+    assert claims.loc[("feedforward_suffices", "intended"), "a"].startswith("lstm soft tuned_lstm test mean")
+    assert claims.loc[("diminishing_returns", "intended"), "why"].startswith("measured together at the training sizes")
+    assert claims.loc[("both_inputs_beat_one", "coded"), "why"].startswith("no runs of brand_image")
     assert set(claims["verdict"]) == {"holds", "fails", "inconclusive", "not measured"}
     assert (claims["low"].dropna() <= claims["high"].dropna()).all()
 
@@ -270,13 +271,17 @@ def test_errors_at_two_levels_are_counted_together(study):
     assert shares["level_2_and_3"] == pytest.approx((right[:, 1] & right[:, 2]).mean())
 
 
-def test_the_simple_model_is_set_against_every_network(tables):
-    assert set(tables.baselines["a"]) == {"linear"}
-    assert set(tables.baselines["b"]) == set(SKILL) - {"linear"}
-    again = rows(tables.contrasts, question="variant", a="brand_text", b="linear", metric="path", text="masked")
-    largest = rows(again, split="random", recipe="tuned")
-    difference = largest[largest["train_size"] == largest["train_size"].max()]["difference"].item()
-    assert rows(tables.baselines, b="brand_text", split="random")["difference"].item() == pytest.approx(-difference)
+def test_the_simple_models_are_set_against_every_network(tables):
+    simple = {"linear", "linear_image", "late_fusion"}
+    of_random = rows(tables.baselines, split="random")
+    assert set(of_random["a"]) == simple
+    assert set(of_random["b"]) == {*SKILL, *CHAINS} - simple
+    assert set(rows(of_random, b="lstm")["decoding"]) == {"independent", "hard", "soft"}
+    contrasts = rows(tables.contrasts, question="variant", a="brand_text", b="linear", metric="path", text="masked")
+    contrasts = rows(contrasts, split="random", recipe="tuned")
+    largest = rows(contrasts, train_size=contrasts["train_size"].max())
+    again = rows(of_random, a="linear", b="brand_text")["difference"].item()
+    assert largest["difference"].item() == pytest.approx(-again)
 
 
 def test_one_variant_alone_gives_no_contrasts_between_variants(study):
