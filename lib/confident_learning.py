@@ -18,6 +18,7 @@ from lib.bootstrap import CONFIDENCE, Floats, Interval
 from lib.config import LEVELS
 
 Codes = NDArray[np.int16]
+LEAST = 1e-6  # no probability counts as less: predictions are stored with 16 bits
 
 
 def label_quality(probabilities: Sequence[Floats], codes: Codes) -> Floats:
@@ -40,8 +41,34 @@ def label_quality(probabilities: Sequence[Floats], codes: Codes) -> Floats:
     return quality
 
 
+def log_odds(probabilities: Sequence[Floats], codes: Codes) -> Floats:
+    """Measure how much likelier a model holds its own answer than a row's labels, all three levels together.
+
+    A level that is hard to tell has answers of about the same probability, and adds little.
+
+    Parameters
+    ----------
+    probabilities, codes
+        As `label_quality` has them.
+
+    Returns
+    -------
+    float64 array, shape (rows,)
+        Natural logarithm, at least 0: the sum over the levels of log(largest probability / that of the label).
+
+    Examples
+    --------
+    >>> log_odds([np.array([[0.8, 0.2], [0.2, 0.8]])], np.array([[1], [1]])).round(2).tolist()
+    [1.39, 0.0]
+    """
+    rows = np.arange(len(codes))
+    odds = [np.log(p.max(axis=1) / np.maximum(p[rows, codes[:, i]], LEAST)) for i, p in enumerate(probabilities)]
+    total: Floats = np.sum(odds, axis=0)
+    return total
+
+
 def suspected_labels(probabilities: Sequence[Floats], codes: Codes) -> NDArray[np.bool_]:
-    """Find the labels that confident learning calls wrong: cleanlab's usual way, pruning by noise rate.
+    """Find the labels that confident learning calls wrong, in cleanlab's strictest way: by class and by noise rate.
 
     The label of a class that no other row has is never called wrong.
 
@@ -57,37 +84,51 @@ def suspected_labels(probabilities: Sequence[Floats], codes: Codes) -> NDArray[n
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="May not flag all label issues")
         pairs = zip(codes.astype(int).T, probabilities, strict=True)
-        found = [find_label_issues(labels, array, n_jobs=1) for labels, array in pairs]
+        found = [find_label_issues(labels, array, filter_by="both", n_jobs=1) for labels, array in pairs]
     return np.stack(found, axis=1)
 
 
 def suspicions(
-    suspected: NDArray[np.bool_], probabilities: Sequence[Floats], codes: Codes, names: list[list[str]]
+    first: NDArray[np.bool_],
+    suspected: NDArray[np.bool_],
+    probabilities: Sequence[Floats],
+    codes: Codes,
+    names: list[list[str]],
 ) -> pd.DataFrame:
     """Count suspected labels by category, most first.
+
+    Parameters
+    ----------
+    first
+        bool (rows, 3): labels to look at first.
+    suspected
+        bool (rows, 3): labels that confident learning calls wrong.
 
     Returns
     -------
     DataFrame
-        `level`, `category` (the label), `products`, `suspected` (of them), `share`, and `instead`: the class that the
-        model most often holds to be right.
+        `level`, `category` (the label), `products`, of them `first` and `suspected`, and `instead`: the class that the
+        model most often holds to be right where one is to be looked at first.
     """
     parts = []
     for level, answers in enumerate(probabilities):
         named = np.array(names[level], object)
         rows = pd.DataFrame({
             "category": named[codes[:, level]],
+            "first": first[:, level],
             "suspected": suspected[:, level],
             "instead": named[answers.argmax(axis=1)],
         })  # fmt: skip
-        counts = rows.groupby("category")["suspected"].agg(["size", "sum"])
-        instead = rows[rows["suspected"]].groupby("category")["instead"].agg(lambda said: said.mode().iloc[0])
-        part = counts.set_axis(["products", "suspected"], axis=1).join(instead).reset_index()
-        parts.append(part[part["suspected"] > 0].assign(level=LEVELS[level]))
+        part = rows.groupby("category").agg(
+            products=("first", "size"), first=("first", "sum"), suspected=("suspected", "sum")
+        )
+        instead = rows[rows["first"]].groupby("category")["instead"].agg(lambda said: said.mode().iloc[0])
+        part = part.assign(instead=instead.reindex(part.index).fillna("")).reset_index()
+        parts.append(part[(part["first"] > 0) | (part["suspected"] > 0)].assign(level=LEVELS[level]))
     table = pd.concat(parts)
-    table = table.assign(share=table["suspected"] / table["products"])
-    table = table.sort_values(["level", "suspected", "category"], ascending=[True, False, True], ignore_index=True)
-    return table[["level", "category", "products", "suspected", "share", "instead"]]
+    order = ["level", "first", "suspected", "category"]
+    table = table.sort_values(order, ascending=[True, False, False, True], ignore_index=True)
+    return table[["level", "category", "products", "first", "suspected", "instead"]]
 
 
 def average_precisions(

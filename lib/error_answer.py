@@ -5,12 +5,16 @@ from collections.abc import Iterator
 import pandas as pd
 
 from lib.bootstrap import Interval
+from lib.contrasts import verdict
 from lib.error_analysis import share_of_errors
+from lib.error_labels import ODDS, REVIEWED
 from lib.error_paths import only_level_1
-from lib.error_shares import wilson
 from lib.error_stage import Study
 from lib.figures import look
-from lib.tables import points, records, share
+from lib.tables import points, records
+
+ENDS = ("", "_low", "_high")
+VERDICTS = {"a better": "better than", "b better": "worse than", "inconclusive": "not to be told from"}
 
 
 def answer(study: Study, tables: dict[str, pd.DataFrame], target: float) -> str:
@@ -61,7 +65,7 @@ def _watched(study: Study, categories: pd.DataFrame, target: float) -> Iterator[
     rows = categories[categories["level"] == "level_3"]
     for column, said in (
         ("below_target", f"are reliably below {100 * target:.0f}% accuracy"),
-        ("costly", "cost the most errors"),
+        ("costly", "are the costliest"),
     ):
         listed = rows[rows[column]]
         if len(listed):
@@ -121,27 +125,31 @@ def _where(table: pd.DataFrame, keys: dict[str, object]) -> pd.DataFrame:
 def _inputs(missing: pd.DataFrame) -> Iterator[str]:
     for row in records(missing):
         if row["difference_high"] < 0 or row["difference_low"] > 0:
+            found = Interval(row["accuracy"], row["low"], row["high"])
             difference = points(row["difference"], row["difference_low"], row["difference_high"])
             yield (
-                f"*{str(row['kind']).capitalize()}*: {share(row['accuracy'], row['low'], row['high'])}% of paths are "
+                f"*{str(row['kind']).capitalize()}*: {interval_words(found)} of paths are "
                 f"right, {difference} points against all other products."
             )
 
 
 def _labels(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
-    if "suspected_labels" in tables:
-        suspected = tables["suspected_labels"]
-        counts = suspected.groupby("level")["suspected"].sum()
-        said = ", ".join(f"{count:,} at {str(level).replace('_', ' ')}" for level, count in counts.items())
-        yield f"Labels of held-out products that confident learning calls wrong: {said or 'none'}."
-    if len(check := tables.get("label_check", pd.DataFrame())):
-        rows = {row["score"]: row for row in records(check)}
-        row = rows["confident learning"]
-        precision, recall = wilson(row["precision"], row["found"]), wilson(row["recall"], row["there"])
-        yield (
-            f"The truth is known here: {row['there']:,} of {row['products']:,} held-out products have a wrong "
-            f"label. Of those called wrong {interval_words(precision)} are, and {interval_words(recall)} of the wrong "
-            "ones are found. As a ranking: average precision "
-            f"{share(row['average_precision'], row['low'], row['high'])}%, "
-            f"{points(row['gain'], row['gain_low'], row['gain_high'])} points against the linear baseline."
-        )
+    if "label_check" not in tables:
+        return
+    check = records(tables["label_check"])
+    known, first = check[0], next(row for row in check if row["chosen"].startswith(f"first {100 * REVIEWED:.0f}%"))
+    precision, recall = (Interval(*(first[f"{kind}{end}"] for end in ENDS)) for kind in ("precision", "recall"))
+    yield (
+        f"The truth is known here: {known['wrong']:,} of {known['products']:,} held-out products have a wrong label. Of "
+        f"the {first['products']:,} that the model doubts most {interval_words(precision)} have one, and these are "
+        f"{interval_words(recall)} of all wrong ones."
+    )
+    for row in records(tables["label_ranking"]):
+        if row["score"] == ODDS:
+            precision = Interval(row["average_precision"], row["low"], row["high"])
+            gain = {"difference": row["gain"], "low": row["gain_low"], "high": row["gain_high"]}
+            yield (
+                "As a ranking of doubtful labels this model has an average precision of "
+                f"{interval_words(precision)}: {VERDICTS[verdict(gain['low'], gain['high'])]} the linear baseline of the "
+                f"cleaning notebook, a difference of {points(**gain)} points."
+            )

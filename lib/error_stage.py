@@ -149,7 +149,12 @@ def analyse(study: Study, target: float, costly_share: float) -> dict[str, pd.Da
 
 
 def missing_inputs(study: Study, split: str) -> dict[str, Bools]:
-    """Say which test rows lack an input: name -> bool (rows,), or (seeds, rows) where training rows decide."""
+    """Say which test rows lack an input that the model reads.
+
+    Returns
+    -------
+    Name -> bool (rows,), or (seeds, rows) where it is the training rows that decide.
+    """
     model, found = study.models[split], study.held_out[split]
     text = "text" if model.text == "plain" else "masked_text"
     folder = build_dir(study.catalogue)
@@ -157,12 +162,14 @@ def missing_inputs(study: Study, split: str) -> dict[str, Bools]:
     status = pd.read_parquet(existing(folder / "image" / "status.parquet"), columns=["status"])
     brands = products["brand"].to_numpy()[found.rows]
     seen = brands_seen(study.catalogue, model, list(found.seeds), products["brand"])
-    return {
-        "no photo that can be used": (status["status"] != "ok").to_numpy()[found.rows],
-        "no description": (products[text] == "").to_numpy()[found.rows],
-        "no brand": brands == "",
-        "brand not seen in training": np.array([[b != "" and b not in known for b in brands] for known in seen]),
+    kinds = {
+        "no photo that can be used": ("image", (status["status"] != "ok").to_numpy()[found.rows]),
+        "no description": ("text", (products[text] == "").to_numpy()[found.rows]),
+        "no brand": ("brand", brands == ""),
+        "brand not seen in training": ("brand", np.array([[b != "" and b not in k for b in brands] for k in seen])),
     }
+    inputs = load_params().variants[model.variant].inputs
+    return {name: rows for name, (of, rows) in kinds.items() if of in inputs}
 
 
 def decodings(catalogue: str) -> dict[str, pd.DataFrame]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lib.bootstrap import group_weights
-from lib.confident_learning import average_precisions, label_quality, suspected_labels, suspicions
+from lib.confident_learning import average_precisions, label_quality, log_odds, suspected_labels, suspicions
 
 NAMES = [["men", "women"], ["shoes", "tops"], ["boots", "flats", "shirts", "never seen"]]
 
@@ -36,21 +36,36 @@ def test_the_quality_of_a_label_is_its_probability_at_the_worst_level(held_out):
     assert (quality[~wrong] > 0.9).all()
 
 
+def test_the_log_odds_are_of_the_path_and_nothing_where_the_model_agrees(held_out):
+    true, labelled, probabilities = held_out
+    odds = log_odds(probabilities, labelled)
+    wrong = (labelled != true).any(axis=1)
+    assert odds[wrong] == pytest.approx(np.log(0.94 / 0.02))
+    assert not odds[~wrong].any()
+
+
+def test_a_probability_that_was_rounded_to_nothing_has_finite_odds():
+    assert np.isfinite(log_odds([np.array([[1.0, 0.0]])], np.array([[1]], np.int16))).all()
+
+
 def test_suspicions_are_counted_by_category(held_out):
     true, labelled, probabilities = held_out
-    table = suspicions(labelled != true, probabilities, labelled, NAMES)
+    first = (labelled != true) & (np.arange(len(true)) < 60)[:, None]
+    table = suspicions(first, labelled != true, probabilities, labelled, NAMES)
     assert set(table["level"]) == {"level_3"}
-    assert table["suspected"].sum() == 12
-    assert (table["share"] == table["suspected"] / table["products"]).all()
-    boots = table.set_index("category").loc["boots"]
-    assert boots["instead"] == "shirts"
+    assert (table["first"].sum(), table["suspected"].sum()) == (6, 12)
+    assert table["products"].sum() <= len(true)
+    named = table[table["first"] > 0].set_index("category")["instead"].to_dict()
+    before = {"boots": "shirts", "flats": "boots", "shirts": "flats"}  # labels were moved on by one
+    assert named == {name: before[name] for name in named}
 
 
 def test_no_suspicion_is_an_empty_table(held_out):
     true, _, probabilities = held_out
-    table = suspicions(np.zeros(true.shape, bool), probabilities, true, NAMES)
+    none = np.zeros(true.shape, bool)
+    table = suspicions(none, none, probabilities, true, NAMES)
     assert table.empty
-    assert list(table.columns) == ["level", "category", "products", "suspected", "share", "instead"]
+    assert list(table.columns) == ["level", "category", "products", "first", "suspected", "instead"]
 
 
 def test_a_perfect_ranking_beats_a_blind_one_and_nothing_beats_itself():
