@@ -1,7 +1,7 @@
 """A tiny study whose predictions are made up: what `clean` and `train` would leave, for the tests of what comes after.
 
 300 products in near-duplicate groups of up to three, a taxonomy of 3/5/8 classes and 10 paths, two training sizes,
-two seeds, and the grid of `params.yaml`. `SKILL` says how much each variant knows.
+two seeds, and runs of every kind. `SKILL` says how much each variant knows.
 """
 
 import shutil
@@ -33,6 +33,40 @@ SKILL = {
 CHAINS = {"sequential": 1.8, "lstm": 2.6, "lstm_multitask": 2.8}
 """The models of Figures 4 and 5, for tests that ask for them."""
 ROWS = 300
+NETWORKS = ["brand", "brand_text", "brand_image", "brand_text_image", "sequential"]
+BOTH = ["random", "grouped"]
+
+
+def _line(recipe: str, text: str, splits: list[str], train_sizes: str, variants: list[str], seeds: int | None = None):
+    return {
+        "recipe": recipe,
+        "text": text,
+        "splits": splits,
+        "train_sizes": train_sizes,
+        "variants": variants,
+        "seeds": seeds,
+    }
+
+
+MAIN = ["naive", "linear", "linear_image", "late_fusion", *NETWORKS]
+RUNS = [
+    _line("tuned", "masked", BOTH, "each", MAIN),
+    _line("tuned", "plain", BOTH, "largest", [name for name in MAIN if name != "sequential"]),
+    _line("tuned", "titled", BOTH, "largest", ["linear", "brand_text_image"]),
+    _line("tuned_lstm", "masked", BOTH, "each", ["lstm", "lstm_multitask"]),
+    _line("paper", "masked", ["random"], "each", ["brand_text", "brand_text_image", "sequential"]),
+    _line("paper_fixed_updates", "masked", ["random"], "each", ["brand_text"]),
+    *(
+        _line(f"paper_{departure}", "masked", ["random"], "second_largest", ["brand_text"], 3)
+        for departure in ("stop_words", "unshuffled", "no_input_dropout", "scalar_brand", "early_stopping")
+    ),
+    _line("paper_frozen_trunk", "masked", ["random"], "second_largest", ["sequential"], 3),
+    *(
+        _line(recipe, "masked", ["random"], "smallest", ["lstm"], 2)
+        for recipe in ("paper_lstm", "paper_lstm_stated_lr", "paper_lstm_leaked_label")
+    ),
+]
+"""Every kind of run that the study knows, whatever `params.yaml` lists at present."""
 
 
 def make_study(root: Path, skill: dict[str, float] | None = None, seeds: int = 2) -> str:
@@ -49,9 +83,8 @@ def _write_settings(root: Path, variants: list[str], seeds: int) -> None:
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text("utf-8"))
     params["study"] = {CATALOGUE: {"source": "params.yaml"}}
     params["variants"] = {name: settings for name, settings in params["variants"].items() if name in variants}
-    for line in params["runs"]:
-        line["variants"] = [name for name in line.get("variants", variants) if name in variants]
-    params["runs"] = [line for line in params["runs"] if line["variants"]]
+    kept = [{**line, "variants": [name for name in line["variants"] if name in variants]} for line in RUNS]
+    params["runs"] = [line for line in kept if line["variants"]]
     settings = yaml.safe_load((REPOSITORY / "catalogues" / "demo.yaml").read_text("utf-8"))
     settings |= {"title": "Tiny", "shop": {"products": 200, "seed": 0}, "train_sizes": [60, "all"], "seeds": seeds}
     (root / "catalogues").mkdir(exist_ok=True)
