@@ -15,6 +15,8 @@ import yaml
 PROJECT = Path(__file__).parents[1]
 TINY_SHOP = {"products": 400, "seed": 2015}
 TINY_RECIPE = {"epochs": 1, "min_updates": 2}
+TINY_VARIANTS = ("naive", "linear", "brand", "brand_text", "brand_text_image", "lstm")
+"""One of each kind of stage: starting a stage takes longer than all that it trains here."""
 
 
 def code(path: Path) -> str:
@@ -77,7 +79,11 @@ def shrink(root: Path) -> None:
     edit(root / "catalogues/demo.yaml", shop=TINY_SHOP, train_sizes=[60, "all"], seeds=1)
     params = yaml.safe_load((root / "params.yaml").read_text("utf-8"))
     recipes = {name: recipe | TINY_RECIPE for name, recipe in params["recipes"].items()}
-    edit(root / "params.yaml", study={"demo": params["study"]["demo"]}, recipes=recipes)
+    variants = {name: params["variants"][name] for name in TINY_VARIANTS}
+    runs = [line | {"variants": [name for name in line["variants"] if name in variants]} for line in params["runs"]]
+    study = {"demo": params["study"]["demo"]}
+    runs = [line for line in runs if line["variants"]]
+    edit(root / "params.yaml", study=study, recipes=recipes, variants=variants, runs=runs)
 
 
 def edit(path: Path, **changes: object) -> None:
