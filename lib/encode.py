@@ -13,6 +13,9 @@ from lib.data import CatalogueData, Inputs, encode_brands, fit_brands, make_inpu
 from lib.sequences import encode_tokens
 from lib.text import NGrams, Sequences, bag_of_words, fit_vocabulary, take
 
+BRAND_SCALE = 8.0
+"""Of a one-hot brand beside image features of variance 1: a penalty would all but remove its rare ones."""
+
 
 class Encoded(NamedTuple):
     """Rows of a catalogue as a network's inputs, and what was learnt to make them.
@@ -156,9 +159,9 @@ class EncodedDense:
     brands: list[str]
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
-        """Return some rows as a float32 array, shape (rows, dimension + brands): standardised image, one-hot brand."""
+        """Return some rows as a float32 array, shape (rows, dimension + brands): standardised image, scaled brand."""
         image = (self.image[rows].astype(np.float32) - self.mean) / self.scale
-        return image if self.one_hot is None else np.hstack([image, self.one_hot[rows].toarray()])
+        return image if self.one_hot is None else np.hstack([image, BRAND_SCALE * self.one_hot[rows].toarray()])
 
 
 def encode_dense(data: CatalogueData, inputs: Sequence[str], train_rows: np.ndarray) -> EncodedDense:

@@ -142,7 +142,7 @@ class LinearImageEstimator:
         """Fit the encoders and the regressions; validation rows say when to stop."""
         data, train, validation = load_catalogue_data(task.catalogue), task.train_rows, task.validation_rows
         self.encoded = encode_dense(data, self.variant.inputs, train)
-        self.model = SoftmaxRegression(self.variant.ridge, self.variant.max_steps)
+        self.model = SoftmaxRegression(self.variant.ridges, self.variant.max_steps)
         self.model.fit(
             self.encoded.rows(train),
             data.codes[train],

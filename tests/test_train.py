@@ -17,7 +17,7 @@ from lib import config, data, train
 from lib.evaluate import metrics
 from lib.runs import Run, grid
 
-VARIANTS = ["naive", "linear", "brand", "brand_text_image"]
+VARIANTS = ["naive", "linear", "linear_image", "late_fusion", "brand", "brand_text_image"]
 
 
 @pytest.fixture

@@ -229,6 +229,73 @@ def test_a_model_without_a_recipe_does_not_mind_departures(tmp_path, monkeypatch
     assert config.load_params().recipes["tuned"].leak_own_label
 
 
+def test_a_fusion_is_of_variants_that_are_no_fusions_and_are_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    linear = {"model": "linear", **TEXT, "ngrams": 1, "C": 1.0}
+    photos = {"model": "linear_image", "inputs": ["image"], "ridges": [0.1], "max_steps": 4}
+    fusion = {"model": "fusion", "inputs": ["brand", "text", "image"], "of": {"words": linear, "photos": photos}}
+    good = {"words": linear, "photos": photos, "both": fusion}
+
+    def problem(**changes):
+        content = tiny.params(variants=good | {"both": fusion | changes}, runs=LINES)
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+        with pytest.raises(StudyError) as error:
+            config.load_params()
+        return str(error.value)
+
+    assert "variants.both.of names the variant 'word', which is not among" in problem(
+        of={"word": linear, "photos": photos}
+    )
+    assert "variants.both.of.words differs from variants.words; write words: *words" in problem(
+        of={"words": linear | {"C": 2.0}, "photos": photos}
+    )
+    assert "the parts of this fusion read ['brand', 'image', 'text'], and its 'inputs' are ['text']" in problem(
+        inputs=["text"]
+    )
+    assert "'fusion'" in problem(of={"words": linear, "both": fusion})
+    assert "at least 2 items" in problem(of={"words": linear})
+
+
+def test_a_fusion_is_saved_with_its_parts_and_its_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    names = ("linear", "linear_image", "late_fusion")
+    write_study(tmp_path, **{name: tiny.params()["variants"][name] for name in names})
+    train.train("tiny", "late_fusion", workers=0)
+    files = {path.name: path for path in (tmp_path / "build/tiny/models/late_fusion").iterdir()}
+    stem = next(iter(name for name in files if name.startswith("none-"))).removesuffix(".json")
+    parts = [f"{part}-{stem}.{suffix}" for part in names[:2] for suffix in ("json", "safetensors")]
+    assert sorted(files) == sorted([*parts, f"{stem}.json"])
+    weights = artifacts.read_json(files[f"{stem}.json"])["weights"]
+    assert [set(level) for level in weights] == [{"linear", "linear_image"}] * 3
+    assert "denim pockets" in artifacts.read_json(files[f"linear-{stem}.json"])["ngrams"]
+    assert "brand 0" in artifacts.read_json(files[f"linear_image-{stem}.json"])["brands"]
+
+
+def test_what_a_fusion_learns_depends_on_no_test_row_and_repeats(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    names = ("linear", "linear_image", "late_fusion")
+    write_study(tmp_path, **{name: tiny.params()["variants"][name] for name in names})
+    train.train("tiny", "late_fusion", workers=0)
+    before = outputs(tmp_path)
+    train.train("tiny", "late_fusion", workers=2)
+    assert outputs(tmp_path) == before
+    path = tmp_path / "build/tiny/clean/products.parquet"
+    table = pd.read_parquet(path)
+    held_out = (table["random_split"] == "test").to_numpy()
+    table.loc[held_out, ["level_1_code", "level_2_code", "level_3_code"]] = 0
+    table.loc[held_out, "brand"] = "a brand of test rows"
+    table.to_parquet(path)
+    features = np.load(tmp_path / "build/tiny/image/features.npy")
+    features[held_out] = 100
+    np.save(tmp_path / "build/tiny/image/features.npy", features)
+    data.load_catalogue_data.cache_clear()
+    train.train("tiny", "late_fusion", workers=0)
+    after = outputs(tmp_path)
+    models = [name for name in before if "/models/" in name]
+    assert models
+    assert all(before[name] == after[name] for name in models)
+
+
 def test_dropping_the_only_batch_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
     write_study(tmp_path, {"drop_last": True, "batch_size": 1000}, lstm=VARIANTS["lstm"])

@@ -32,14 +32,14 @@ class LinearVariant(Strict):
 class LinearImageVariant(Strict):
     """Image vector, one-hot brand, and softmax regression for each level.
 
-    `ridge` is added to the features' variances before they are whitened; validation rows say after which step, up to
-    `max_steps`, the regression is at its best.
+    Validation rows choose one of `ridges` (added to the features' variances), and after how many steps of L-BFGS, up to
+    `max_steps`, each level's regression is at its best.
     """
 
     model: Literal["linear_image"]
     inputs: list[Literal["brand", "image"]] = Field(min_length=1)
-    ridge: Annotated[float, Field(gt=0)]
-    max_steps: Annotated[int, Field(ge=4)]
+    ridges: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
+    max_steps: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
     def _reads_photos(self) -> Self:

@@ -1,6 +1,7 @@
 """Numbers for prose and tables, looked up in `intervals.csv` and `contrasts.csv` and never typed."""
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import pandas as pd
 
@@ -90,8 +91,13 @@ class Results:
         self._numbers = {row[: len(KEY)]: Number(*row[len(KEY) :]) for row in rows}
         self._recipe = main_recipes(zip(self.frame["variant"], self.frame["recipe"], strict=True), self.recipe)
         self._usual = usual_decodings(zip(self.frame["variant"], self.frame["decoding"], strict=True))
-        contrasts = _read(catalogue, "contrasts.csv", [field.name for field in fields(Contrast)])
-        self.contrasts = [Contrast(*row) for row in contrasts.itertuples(index=False, name=None)]
+        self.catalogue = catalogue
+
+    @cached_property
+    def contrasts(self) -> "list[Contrast]":
+        """All contrasts, in the order of the table."""
+        table = _read(self.catalogue, "contrasts.csv", [field.name for field in fields(Contrast)])
+        return [Contrast(*row) for row in table.itertuples(index=False, name=None)]
 
     @property
     def variants(self) -> list[str]:
