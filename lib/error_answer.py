@@ -140,8 +140,8 @@ def _labels(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     known, first = check[0], next(row for row in check if row["chosen"].startswith(f"first {100 * REVIEWED:.0f}%"))
     precision, recall = (Interval(*(first[f"{kind}{end}"] for end in ENDS)) for kind in ("precision", "recall"))
     yield (
-        f"The truth is known here: {known['wrong']:,} of {known['products']:,} held-out products have a wrong label. Of "
-        f"the {first['products']:,} that the model doubts most {interval_words(precision)} have one, and these are "
+        f"The truth is known here: {known['wrong']:,} of {known['products']:,} held-out products have a wrong label. "
+        f"Of the {first['products']:,} that the model doubts most {interval_words(precision)} have one, and these are "
         f"{interval_words(recall)} of all wrong ones."
     )
     for row in records(tables["label_ranking"]):
@@ -150,6 +150,6 @@ def _labels(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
             gain = {"difference": row["gain"], "low": row["gain_low"], "high": row["gain_high"]}
             yield (
                 "As a ranking of doubtful labels this model has an average precision of "
-                f"{interval_words(precision)}: {VERDICTS[verdict(gain['low'], gain['high'])]} the linear baseline of the "
-                f"cleaning notebook, a difference of {points(**gain)} points."
+                f"{interval_words(precision)}: {VERDICTS[verdict(gain['low'], gain['high'])]} the linear baseline of "
+                f"the cleaning notebook, a difference of {points(**gain)} points."
             )
