@@ -99,7 +99,7 @@ def newcombe(a: Interval, b: Interval) -> Interval:
     """Return the interval of the difference a - b of two independent shares, from the interval of each.
 
     >>> [round(value, 3) for value in newcombe(wilson(0.7, 50), wilson(0.5, 50))]
-    [0.2, 0.009, 0.371]
+    [0.2, 0.008, 0.372]
     """
     apart = a.mean - b.mean
     down, up = np.hypot(a.mean - a.low, b.high - b.mean), np.hypot(a.high - a.mean, b.mean - b.low)

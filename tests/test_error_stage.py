@@ -94,7 +94,10 @@ def test_errors_add_up_to_those_of_the_results(study_root):
         assert own["confusions"].groupby("level")["errors"].sum().to_dict() == pytest.approx(errors.to_dict())
 
 
-def test_inputs_that_are_missing_are_found(study_root):
+def test_inputs_that_are_missing_are_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    make_study(tmp_path, {"brand_text_image": 3.4})
+    make_results(CATALOGUE)
     study, _ = error_stage.open_study(CATALOGUE)
     found = error_stage.missing_inputs(study, "grouped")
     rows = study.held_out["grouped"].rows
@@ -102,6 +105,14 @@ def test_inputs_that_are_missing_are_found(study_root):
     np.testing.assert_array_equal(found["no description"], rows % 8 == 0)
     np.testing.assert_array_equal(found["no brand"], rows % 10 == 0)
     assert found["brand not seen in training"].shape == (len(study.tested["grouped"].seeds), len(rows))
+
+
+def test_an_input_that_the_model_does_not_read_is_not_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    make_study(tmp_path, {"brand": 3.4})
+    make_results(CATALOGUE)
+    study, _ = error_stage.open_study(CATALOGUE)
+    assert set(error_stage.missing_inputs(study, "grouped")) == {"no brand", "brand not seen in training"}
 
 
 def test_invalid_paths_and_decodings_are_of_every_variant(study_root):
