@@ -15,6 +15,7 @@ from lib.error_labels import suspect_labels
 from lib.errors import StudyError
 from lib.held_out import Model, main_models, read_held_out
 from lib.report.errors_section import errors_section
+from lib.report.study import environment
 from lib.results import load_results, load_truth, make_results
 
 
@@ -163,6 +164,10 @@ def test_two_runs_write_the_same_bytes_and_the_study_page_reads_them(study_root,
     assert section["variant"] == study.models["grouped"].variant
     assert all(row["why"] for row in section["watched"])
     assert (tmp_path / section["figures"]["watch_list"]["file"]).is_file()
+    page = environment().get_template("errors.md.j2").render(errors=section)
+    assert "## What it gets wrong" in page
+    assert page.count("\n| ") == 1 + len(section["watched"])
+    assert environment().get_template("errors.md.j2").render(errors=None).strip() == ""
 
 
 def test_a_study_without_the_stage_has_no_section(study_root, tmp_path):

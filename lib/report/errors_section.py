@@ -26,7 +26,6 @@ def errors_section(catalogue: str, folder: Path) -> dict[str, Any] | None:
     return {
         **{name: chosen[name] for name in ("variant", "split", "train_size")},
         "page": PAGE,
-        "page_title": "Where does the best model go wrong?",
         "watched": [_row(row) for row in records(rows.head(ROWS))],
         "figures": _figures(tables / "figures", folder),
     }
