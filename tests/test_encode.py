@@ -21,14 +21,17 @@ def catalogue(tmp_path, monkeypatch):
 
 def texts(folder):
     """The rows' words, parted by spaces."""
-    words, sequences = artifacts.read_json(folder / "build/tiny/text/words.json"), data.load_text("tiny", "plain")
+    words, sequences = (
+        artifacts.read_json(folder / "build/tiny/text/words.json"),
+        data.load_text("tiny", "plain", "none"),
+    )
     return [" ".join(words[i] for i in row) for row in np.split(sequences.ids, sequences.indptr[1:-1])]
 
 
 @pytest.mark.parametrize(("ngrams", "min_rows"), [(1, 1), (2, 2), (3, 3)])
 def test_tfidf_is_scikit_learns_over_the_words(catalogue, tmp_path, ngrams, min_rows):
     train = np.arange(0, 240, 2)
-    encoded = encode_for_linear(catalogue, data.load_ngrams("tiny", "plain", ngrams), ["text"], train, min_rows)
+    encoded = encode_for_linear(catalogue, data.load_ngrams("tiny", "plain", "none", ngrams), ["text"], train, min_rows)
     theirs = TfidfVectorizer(ngram_range=(1, ngrams), sublinear_tf=True, min_df=min_rows)
     rows = texts(tmp_path)
     expected = theirs.fit([rows[row] for row in train]).transform(rows).toarray()
@@ -76,9 +79,9 @@ def test_dense_rows_are_the_standardised_image_and_the_brand(catalogue, inputs):
 
 
 def test_another_study_of_the_same_name_has_its_own_ngrams(catalogue, tmp_path, monkeypatch):
-    first = data.load_ngrams("tiny", "plain", 2).counts.shape
+    first = data.load_ngrams("tiny", "plain", "none", 2).counts.shape
     monkeypatch.setenv("STUDY_ROOT", str(tmp_path / "other"))
     (tmp_path / "other").mkdir()
     tiny.write(tmp_path / "other", products=60)
     data.load_text.cache_clear()
-    assert data.load_ngrams("tiny", "plain", 2).counts.shape[0] == 60 != first[0]
+    assert data.load_ngrams("tiny", "plain", "none", 2).counts.shape[0] == 60 != first[0]
