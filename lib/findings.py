@@ -113,7 +113,7 @@ def word_order(view: View) -> list[str]:
         rows = view.compared("variant", a=variant, b="brand_text", decoding=decoding, metric="mean", **view.main)
         for split, part in by_split(rows):
             said = [
-                f"{VERBS[row['verdict']]} it by {points(**row)} points at {row['train_size']:,}"
+                f"{VERBS[row['verdict']]} it at {row['train_size']:,} ({points(**row)})"
                 if row["verdict"] != "inconclusive"
                 else f"cannot be told from it at {row['train_size']:,} ({points(**row)})"
                 for row in records(part.sort_values("train_size"))

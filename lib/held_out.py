@@ -14,7 +14,8 @@ from lib.artifacts import existing
 from lib.config import LEVELS, build_dir, load_params
 from lib.errors import StudyError
 from lib.evaluate import independent
-from lib.runs import NO_RECIPE, Run
+from lib.pairs import main_recipes
+from lib.runs import Run
 
 Part = Literal["test", "validation"]
 
@@ -78,12 +79,13 @@ def main_models(results: pd.DataFrame) -> list[Model]:
 
 
 def main_rows(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the main experiment; models without a recipe, or without text, belong to it."""
+    """Return the rows of the main experiment: each variant's recipe in it, and its text if the variant reads any."""
     params = load_params()
     main = params.runs[0]
     reads_text = results["variant"].map({name: "text" in v.inputs for name, v in params.variants.items()})
     text = np.where(reads_text.fillna(False).astype(bool), main.text, "masked")
-    return results[results["recipe"].isin([main.recipe, NO_RECIPE]) & (results["text"] == text)]
+    recipes = main_recipes(zip(results["variant"], results["recipe"], strict=True), main.recipe)
+    return results[(results["recipe"] == results["variant"].map(recipes)) & (results["text"] == text)]
 
 
 def seeds_of(model: Model, results: pd.DataFrame) -> list[int]:

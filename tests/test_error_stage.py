@@ -65,6 +65,16 @@ def test_test_rows_have_no_say_in_the_choice(study_root):
     assert after["test_path"].tolist() != before["test_path"].tolist()
 
 
+def test_models_with_a_recipe_of_their_own_belong_to_the_main_experiment():
+    names = ["linear", "brand_text", "lstm", "lstm_multitask"]
+    recipes = {"linear": ["none"], "brand_text": ["tuned", "paper"], "lstm": ["tuned_lstm", "paper_lstm"]}
+    rows = [(name, recipe, "masked", "random", 9) for name in names for recipe in recipes.get(name, ["tuned_lstm"])]
+    models = main_models(pd.DataFrame(rows, columns=Model._fields))
+    assert [(model.variant, model.recipe) for model in models] == [
+        *[("linear", "none"), ("brand_text", "tuned"), ("lstm", "tuned_lstm"), ("lstm_multitask", "tuned_lstm")]
+    ]
+
+
 def test_only_rows_that_every_seed_held_out_are_read_and_in_one_order(study_root):
     models = main_models(load_results(CATALOGUE).results)
     model = next(model for model in models if model[:4] == ("brand", "tuned", "masked", "random"))
