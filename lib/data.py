@@ -1,10 +1,10 @@
 """What a training run reads: a catalogue's features in memory, and batches of them without per-row Python."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -169,6 +169,20 @@ class Inputs:
         steps = torch.arange(int(lengths.max()), device=rows.device)
         inside = steps < lengths[:, None]
         return self.tokens[(starts[:, None] + steps) * inside] * inside, lengths.cpu()
+
+    def without(self, hidden: Collection[config.Input]) -> "Inputs":
+        """Hide inputs: an unknown brand, no words, an image vector of zeros. Sequences cannot be hidden.
+
+        Only what is read is copied; the image is a view on a single row of zeros.
+        """
+        hide: dict[str, Any] = {}
+        if "brand" in hidden and self.brand is not None:
+            hide["brand"] = torch.full_like(self.brand, UNKNOWN_BRAND)
+        if "text" in hidden and self.indptr is not None:
+            hide["indptr"] = torch.zeros_like(self.indptr)
+        if "image" in hidden and self.image is not None:
+            hide["image"] = torch.zeros_like(self.image[:1]).expand_as(self.image)
+        return replace(self, **hide)
 
     def to(self, device: torch.device) -> "Inputs":
         """Copy all tensors to a device."""

@@ -40,7 +40,9 @@ class Decoded(NamedTuple):
 
 
 def usual_decodings(found: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Say how each variant is decoded where nothing else is said: a chain by its own first way, others independently.
+    """Say how each variant is decoded where nothing else is said.
+
+    A chain by its own first way; a model that answers only valid paths so; others independently.
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ def usual_decodings(found: Iterable[tuple[str, str]]) -> dict[str, str]:
     for variant, decoding in found:
         decodings.setdefault(variant, set()).add(decoding)
     return {
-        variant: next((name for name in CHAIN_DECODINGS if name in names), DECODINGS[0])
+        variant: next((name for name in (*CHAIN_DECODINGS, *DECODINGS) if name in names), DECODINGS[0])
         for variant, names in decodings.items()
     }
 

@@ -43,10 +43,7 @@ class Linear:
         return machine.fit(X, y)
 
     def log_probabilities(self, X: sparse.csr_array) -> list[np.ndarray]:
-        """Return each level's log softmax of the margins, shapes (rows, classes).
-
-        A class without a training row gets the lowest margin of its row, less one.
-        """
+        """Return each level's log softmax of the margins, shapes (rows, classes)."""
         return [
             self._level(machine, X, classes) for machine, classes in zip(self.machines, self.class_counts, strict=True)
         ]
@@ -59,9 +56,23 @@ class Linear:
             margins, known = machine.decision_function(X), machine.classes_
         if margins.ndim == 1:
             margins = np.stack([-margins, margins], axis=1)
-        scores = np.repeat(margins.min(axis=1, keepdims=True) - 1, classes, axis=1)
-        scores[:, known] = margins
-        return np.asarray(log_softmax(scores, axis=1), np.float32)
+        return margins_to_log_probabilities(margins, known, classes)
+
+
+def margins_to_log_probabilities(margins: np.ndarray, known: np.ndarray, classes: int) -> np.ndarray:
+    """Return the log softmax of margins, float32, shape (rows, classes).
+
+    Parameters
+    ----------
+    margins : array, shape (rows, known classes)
+    known : int array, shape (known classes,)
+        The classes that training rows have. Any other gets the lowest margin of its row, less one.
+    classes : int
+        Classes of the level.
+    """
+    scores = np.repeat(margins.min(axis=1, keepdims=True) - 1, classes, axis=1)
+    scores[:, known] = margins
+    return np.asarray(log_softmax(scores, axis=1), np.float32)
 
 
 class SoftmaxRegression:

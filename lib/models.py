@@ -56,13 +56,24 @@ class InputLayer(nn.Module):
         Share of the inputs that is left out in training (paper, section 3.3).
     scalar_brand : bool
         Whether the brand's number is one input, as it is, beside or instead of the one-hot brand.
+    modality_dropout : float
+        Share of the rows whose brand is hidden in training, and likewise their words and their photo; never all of
+        them. A layer that is trained so takes an image vector of zeros for a photo that is missing, and lets it add
+        nothing.
     """
 
     def __init__(
-        self, brands: int, words: int, image_size: int, hidden_size: int, dropout: float, scalar_brand: bool = False
+        self,
+        brands: int,
+        words: int,
+        image_size: int,
+        hidden_size: int,
+        dropout: float,
+        scalar_brand: bool = False,
+        modality_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.dropout = Dropout(dropout)
+        self.dropout, self.modality_dropout = Dropout(dropout), modality_dropout
         self.brand = nn.Embedding(brands + 1, hidden_size, padding_idx=UNKNOWN_BRAND) if brands else None
         self.words = nn.EmbeddingBag(words, hidden_size, mode="sum") if words else None
         self.image = nn.Linear(image_size, hidden_size, bias=False) if image_size else None
@@ -88,6 +99,8 @@ class InputLayer(nn.Module):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Return the layer's output before its activation, shape (rows, hidden size)."""
+        if self.modality_dropout:
+            return self._forward_some(batch)
         output = self.bias.expand(len(batch.codes), -1)
         if self.brand is not None and batch.brand is not None:
             brand, kept = self.brand(batch.brand), self._kept(batch.brand)
@@ -99,6 +112,30 @@ class InputLayer(nn.Module):
         if self.image is not None and batch.image is not None:
             output = output + self.image(self.dropout((batch.image - self.image_mean) / self.image_scale))
         return output
+
+    def _forward_some(self, batch: Batch) -> torch.Tensor:
+        """Do the same with some rows' inputs hidden."""
+        shown, output = self._shown(batch), self.bias.expand(len(batch.codes), -1)
+        if self.brand is not None and batch.brand is not None:
+            brand, kept = self.brand(batch.brand), self._kept(batch.brand)
+            output = output + (brand if kept is None else brand * kept[:, None]) * shown[0, :, None]
+        if self.words is not None and batch.words is not None:
+            words = self.words(batch.words, batch.offsets, per_sample_weights=self._kept(batch.words))
+            output = output + words * shown[1, :, None]
+        if self.image is not None and batch.image is not None:
+            there = (batch.image != 0).any(dim=1) * shown[2]
+            image = self.image(self.dropout((batch.image - self.image_mean) / self.image_scale))
+            output = output + image * there[:, None]
+        return output
+
+    def _shown(self, batch: Batch) -> torch.Tensor:
+        """Draw which of brand, words and photo are shown, shape (3, rows): all of them where all would be hidden."""
+        inputs = torch.tensor([part is not None for part in (self.brand, self.words, self.image)])
+        inputs, rows = inputs.to(batch.codes.device)[:, None], len(batch.codes)
+        if not self.training:
+            return inputs.expand(3, rows).float()
+        shown = inputs & (torch.rand(3, rows, device=batch.codes.device) >= self.modality_dropout)
+        return torch.where(shown.any(dim=0), shown, inputs).float()
 
     def _kept(self, indices: torch.Tensor) -> torch.Tensor | None:
         """Draw dropout's factor for each sparse input; None where nothing is left out."""

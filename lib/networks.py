@@ -45,6 +45,7 @@ def _input_layer(
         hidden_size=variant.hidden_size,
         dropout=recipe.input_dropout,
         scalar_brand=scalar,
+        modality_dropout=variant.modality_dropout if isinstance(variant, config.MLPVariant) else 0.0,
     )
     _standardize(layer, recipe, encoded)
     return layer

@@ -8,9 +8,6 @@ from lib import config
 NO_RECIPE = "none"
 """What the results call the recipe of a model that is not trained by gradient descent."""
 
-WITHOUT_RECIPE = ("naive", "linear", "linear_image", "fusion")
-"""The models that are not."""
-
 
 @dataclass(frozen=True, order=True)
 class Run:
@@ -62,6 +59,13 @@ def grid(name: str, params: config.Params, catalogue: config.Catalogue) -> list[
     return sorted(found, key=lambda run: (-_rows(run.size), run.recipe, run.text, run.split, run.seed))
 
 
+def has_recipe(variant: config.Variant) -> bool:
+    """Tell whether gradient descent trains a model, or a part of it."""
+    if isinstance(variant, config.PartsVariant):
+        return any(map(has_recipe, variant.of.values()))
+    return not isinstance(variant, config.NaiveVariant | config.LinearVariant | config.LinearImageVariant)
+
+
 def _sizes(line: config.Runs, catalogue: config.Catalogue) -> list[int | Literal["all"]]:
     """Return the training sizes that a line of the grid asks for."""
     *smaller, largest = sizes = sorted(catalogue.train_sizes, key=_rows)
@@ -77,13 +81,13 @@ def _sizes(line: config.Runs, catalogue: config.Catalogue) -> list[int | Literal
 
 
 def _seeds(variant: config.Variant, line: config.Runs, size: int | str, catalogue: config.Catalogue) -> int:
-    if size == "all" and variant.model in WITHOUT_RECIPE:
+    if size == "all" and not has_recipe(variant):
         return 1
     return min(line.seeds or catalogue.seeds, catalogue.seeds)
 
 
 def _recipe(variant: config.Variant, line: config.Runs) -> str:
-    return NO_RECIPE if variant.model in WITHOUT_RECIPE else line.recipe
+    return line.recipe if has_recipe(variant) else NO_RECIPE
 
 
 def _text(variant: config.Variant, line: config.Runs) -> config.Text:

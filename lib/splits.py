@@ -16,7 +16,7 @@ Keys = NDArray[np.uint64]
 Rows = NDArray[np.int64]
 
 # What makes the held-out parts differ from any seed's sample. Seeds are small, so these never meet one.
-_RANDOM_SPLIT, _GROUPED_SPLIT = 2**63 + 1, 2**63 + 2
+_RANDOM_SPLIT, _GROUPED_SPLIT, _TUNING = 2**63 + 1, 2**63 + 2, 2**63 + 3
 
 
 def sampling_key(product_ids: Iterable[str]) -> Keys:
@@ -108,6 +108,25 @@ def training_rows(products: pd.DataFrame, split: Split, size: int | Literal["all
             f"{len(train):,}, or all."
         )
     return train[:size], validation[: math.ceil(size / 9)]
+
+
+def tuning_rows(products: pd.DataFrame, rows: Rows, share: float) -> NDArray[np.bool_]:
+    """Choose a share of the near-duplicate groups of validation rows to tune with; no group has rows in both parts.
+
+    Parameters
+    ----------
+    rows
+        Numbers of validation rows, in any order; which of them are chosen depends on no other row.
+
+    Returns
+    -------
+    bool (rows,)
+        The others are left for calibration: for promises that must hold on rows that nothing was fitted to.
+    """
+    groups = products["group"].to_numpy()
+    smallest = pd.Series(products["sampling_key"].to_numpy(np.uint64)).groupby(groups).min()
+    drawn = _mix(smallest.loc[groups[rows]].to_numpy(np.uint64), _TUNING)
+    return drawn < np.uint64(share * 2**64)
 
 
 def _mix(keys: Keys, seed: int) -> Keys:

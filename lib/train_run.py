@@ -8,7 +8,7 @@ import torch
 from lib import artifacts, config, outcomes
 from lib.data import load_catalogue_data
 from lib.estimators import Predictions, Task, make_estimator
-from lib.evaluate import correctness, decode, independent, run_records
+from lib.evaluate import correctness, decode, independent, run_records, valid_path
 from lib.runs import Run
 from lib.splits import test_rows, training_rows
 
@@ -21,14 +21,21 @@ def run_one(catalogue: str, variant: str, run: Run, folder: Path) -> None:
     rows = {"train": train_rows, "validation": validation_rows, "test": test_rows(data.products, run.split)}
     stem = run.key(len(train_rows))
     checkpoints = folder.with_name(f"{folder.name}.checkpoint")
-    estimator = make_estimator(config.get_variant(params, variant))
+    settings = config.get_variant(params, variant)
+    estimator = make_estimator(settings)
     estimator.fit(Task(catalogue, run, train_rows, validation_rows, checkpoints))
     found = {name: _half(estimator.predict(part)) for name, part in rows.items()}
     trained = found.pop("train")
-    said = {
-        "test": decode(found["test"].levels, data.paths) | _chained(found["test"]),
-        "train": {"independent": independent(trained.levels)} | _chained(trained),
-    }
+    if isinstance(settings, config.PathFusionVariant):
+        said = {
+            name: {"valid_path": valid_path(of.levels, data.paths)}
+            for name, of in (("test", found["test"]), ("train", trained))
+        }
+    else:
+        said = {
+            "test": decode(found["test"].levels, data.paths) | _chained(found["test"]),
+            "train": {"independent": independent(trained.levels)} | _chained(trained),
+        }
     right = {
         outcomes.Way(name, part): outcomes.pack(correctness(codes, data.codes[rows[part]], data.paths), rows[part])
         for part, decoded in said.items()

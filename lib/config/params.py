@@ -8,11 +8,11 @@ from pydantic import Field, model_validator
 from lib.config.base import Share, Size, Split, Strict, Text
 from lib.config.variants import (
     DenseVariant,
-    FusionVariant,
     LinearImageVariant,
     LinearVariant,
     LSTMVariant,
     NaiveVariant,
+    PartsVariant,
     SequentialVariant,
     Variant,
 )
@@ -92,7 +92,9 @@ class Recipe(Strict):
 
     def requires(self, variant: Variant) -> str | None:
         """Say what a variant lacks that this recipe speaks of, if anything."""
-        if isinstance(variant, NaiveVariant | LinearVariant | LinearImageVariant | FusionVariant):
+        if isinstance(variant, PartsVariant):
+            return next(filter(None, map(self.requires, variant.of.values())), None)
+        if isinstance(variant, NaiveVariant | LinearVariant | LinearImageVariant):
             return None
         if self.brand_encoding == "scalar" and not (isinstance(variant, DenseVariant) and "brand" in variant.inputs):
             return "'brand_encoding: scalar' needs a perceptron that reads the brand"
@@ -135,7 +137,7 @@ class Params(Strict):
     @model_validator(mode="after")
     def _fusions_are_of_variants(self) -> Self:
         for name, variant in self.variants.items():
-            for part, settings in variant.of.items() if isinstance(variant, FusionVariant) else ():
+            for part, settings in variant.of.items() if isinstance(variant, PartsVariant) else ():
                 _known(f"variants.{name}.of names", "variant", [part], list(self.variants))
                 if settings != self.variants[part]:
                     raise ValueError(f"variants.{name}.of.{part} differs from variants.{part}; write {part}: *{part}")

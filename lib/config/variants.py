@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lib.config.base import Input, Size, Strict
+from lib.config.base import Input, Share, Size, Strict
 
 Decoding = Literal["hard", "soft", "soft_child"]
 
@@ -48,17 +48,41 @@ class LinearImageVariant(Strict):
         return self
 
 
-PartVariant = Annotated[NaiveVariant | LinearVariant | LinearImageVariant, Field(discriminator="model")]
+class DenseVariant(Strict):
+    """What every multilayer perceptron has."""
+
+    inputs: list[Input] = Field(min_length=1)
+    hidden_layers: Size
+    hidden_size: Size
 
 
-class FusionVariant(Strict):
+class MLPVariant(DenseVariant):
+    """A multitask multilayer perceptron: one trunk, one softmax a level.
+
+    `modality_dropout`: share of the products in training whose brand is hidden, and likewise their text and their
+    photo, so that the network learns to do without.
+    """
+
+    model: Literal["mlp"]
+    modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _has_another_input_to_read(self) -> Self:
+        if self.modality_dropout and len(self.inputs) < 2:
+            raise ValueError(f"'modality_dropout' hides one of several inputs. Its only one is {self.inputs}")
+        return self
+
+
+PartVariant = Annotated[NaiveVariant | LinearVariant | LinearImageVariant | MLPVariant, Field(discriminator="model")]
+
+
+class PartsVariant(Strict):
     """Other variants, each fitted by itself, whose log-probabilities are added up with weights.
 
     `of` has the parts' settings by their names. They stand here in full, by YAML's `*name`, so that DVC trains the
-    fusion again when a part changes.
+    whole again when a part changes.
     """
 
-    model: Literal["fusion"]
     inputs: list[Input] = Field(min_length=1)
     of: dict[str, PartVariant] = Field(min_length=2)
 
@@ -70,12 +94,21 @@ class FusionVariant(Strict):
         return self
 
 
-class DenseVariant(Strict):
-    """What every multilayer perceptron has."""
+class FusionVariant(PartsVariant):
+    """Late fusion, level by level."""
 
-    inputs: list[Input] = Field(min_length=1)
-    hidden_layers: Size
-    hidden_size: Size
+    model: Literal["fusion"]
+
+
+class PathFusionVariant(PartsVariant):
+    """Late fusion of whole paths: it answers valid paths only, and has weights for each set of inputs at hand.
+
+    `tuning_share` of the validation rows choose when to stop and the weights; what is left of them is seen by nothing
+    that is fitted, so that promises can be made on it (`lib/splits.py`).
+    """
+
+    model: Literal["path_fusion"]
+    tuning_share: Share = 1 / 3
 
 
 class RecurrentVariant(Strict):
@@ -109,12 +142,6 @@ class ChainVariant(Strict):
         return self
 
 
-class MLPVariant(DenseVariant):
-    """A multitask multilayer perceptron: one trunk, one softmax a level."""
-
-    model: Literal["mlp"]
-
-
 class SequentialVariant(DenseVariant, ChainVariant):
     """Three multilayer perceptrons in a chain."""
 
@@ -144,6 +171,7 @@ Variant = Annotated[
     | LinearVariant
     | LinearImageVariant
     | FusionVariant
+    | PathFusionVariant
     | MLPVariant
     | SequentialVariant
     | LSTMVariant

@@ -1,0 +1,135 @@
+"""What a tagger may promise: how sure it must be to tag without a person, and which paths a person is shown."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, logit
+
+from lib.config import Share, Strict
+from lib.errors import StudyError
+
+Shares = npt.NDArray[np.float64]
+
+EDGE = 1e-9
+"""Confidences are kept this far from 0 and 1, where their logit ends."""
+
+
+class Scale(Strict):
+    """Turns a path's probability into a calibrated confidence: logit -> slope * logit + intercept (Platt, 1999)."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def __call__(self, probabilities: Shares) -> Shares:
+        """Calibrate probabilities; their order stays."""
+        found: Shares = expit(self.slope * logit(np.clip(probabilities, EDGE, 1 - EDGE)) + self.intercept)
+        return found
+
+
+class Threshold(Strict):
+    """The lowest confidence at which a promise holds.
+
+    Attributes
+    ----------
+    precision
+        The promise: so large a share of what is tagged automatically is right, at least.
+    depth
+        Levels that are tagged: 3 is the whole path, 1 the first level.
+    confidence
+        None where no threshold can be promised.
+    """
+
+    precision: Share
+    depth: int
+    confidence: float | None
+
+
+class Promises(Strict):
+    """All that `08_business` found out on calibration rows.
+
+    Attributes
+    ----------
+    certainty
+        Probability, over the draw of calibration rows, with which a threshold keeps its promise.
+    scales
+        By the set of inputs at hand (names joined by `+`, empty for none), for each depth 1, 2, 3.
+    candidates
+        Share of products whose list should hold the right path -> smallest probability of a listed path.
+    """
+
+    certainty: Share
+    scales: dict[str, list[Scale]]
+    thresholds: list[Threshold]
+    candidates: dict[str, float]
+
+    def thresholds_for(self, precision: float) -> list[float]:
+        """Return the lowest confidence for each depth, 1 to 3; infinity where nothing can be promised.
+
+        Raises
+        ------
+        StudyError
+            If nobody has worked out the thresholds of this precision.
+        """
+        found = {t.depth: t.confidence for t in self.thresholds if abs(t.precision - precision) < EDGE}
+        if not found:
+            known = sorted({t.precision for t in self.thresholds})
+            raise StudyError(f"This model has no thresholds for a precision of {precision}. It has those of {known}.")
+        return [np.inf if found.get(depth) is None else float(found[depth] or 0) for depth in (1, 2, 3)]
+
+
+class Prefixes(NamedTuple):
+    """The most probable class path down to each depth.
+
+    Attributes
+    ----------
+    path : int array, shape (rows, 3)
+        For each depth the index of a valid path that begins with it; only its first `depth` levels count.
+    probability : float64 array, shape (rows, 3)
+        Not calibrated.
+    """
+
+    path: npt.NDArray[np.int64]
+    probability: Shares
+
+
+def best_prefixes(probabilities: Shares, paths: npt.NDArray[np.integer]) -> Prefixes:
+    """Find for each depth the most probable beginning of a path.
+
+    Parameters
+    ----------
+    probabilities : array, shape (rows, valid paths)
+    paths : array, shape (valid paths, 3)
+        Sorted.
+
+    Examples
+    --------
+    >>> paths = np.array([[0, 0, 0], [0, 0, 1], [1, 1, 2]])
+    >>> found = best_prefixes(np.array([[0.3, 0.3, 0.4]]), paths)
+    >>> found.path.tolist(), found.probability.round(2).tolist()
+    ([[0, 0, 2]], [[0.6, 0.6, 0.4]])
+    """
+    best, probability = [], []
+    for depth in (1, 2, 3):
+        _, first, member = np.unique(paths[:, :depth], axis=0, return_index=True, return_inverse=True)
+        sums = np.add.reduceat(probabilities[:, np.argsort(member, kind="stable")], _starts(member), axis=1)
+        best.append(first[sums.argmax(axis=1)])
+        probability.append(sums.max(axis=1))
+    return Prefixes(np.stack(best, axis=1), np.stack(probability, axis=1))
+
+
+def _starts(member: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
+    """Return where each prefix's paths begin once they are in order."""
+    return np.concatenate([[0], np.cumsum(np.bincount(member))[:-1]]).astype(np.intp)
+
+
+def listed(probabilities: Sequence[float] | Shares, smallest: float) -> list[int]:
+    """Return the paths that a person is shown for one product, most probable first: at least the best one.
+
+    >>> listed([0.1, 0.7, 0.2], smallest=0.15)
+    [1, 2]
+    """
+    order = np.argsort(-np.asarray(probabilities), kind="stable")
+    enough = int((np.asarray(probabilities) >= smallest).sum())
+    return [int(path) for path in order[: max(enough, 1)]]
