@@ -9,7 +9,7 @@ import pandas as pd
 from lib.bootstrap import Sample, differences
 from lib.config import LEVELS, Variant
 from lib.evaluate import CHAIN_DECODINGS, usual_decodings
-from lib.pairs import ASKED, CALLED, COUNTERPARTS, DEPARTURES, Asked
+from lib.pairs import ASKED, BEST, CALLED, COUNTERPARTS, DEPARTURES, Asked
 from lib.runs import NO_RECIPE
 
 COLUMNS = [
@@ -94,7 +94,7 @@ def _sides(pair: Pair) -> list[str]:
 def _pairs(samples: Samples, variants: Mapping[str, Variant]) -> Iterator[Pair]:
     """Find, for every question asked, each measure that may be its a, and the b that belongs to it."""
     usual = usual_decodings((measure.variant, measure.decoding) for measure in samples)
-    for asked in (*ASKED, *_naive(variants), *_sizes(samples)):
+    for asked in (*ASKED, *_naive(variants), *_best(variants), *_sizes(samples)):
         for a in samples:
             if _is_side(a, asked, usual) and (b := _other_side(a, asked, samples, variants, usual)):
                 yield Pair(asked.question, a, b, asked.metrics)
@@ -105,6 +105,11 @@ def _naive(variants: Mapping[str, Variant]) -> list[Asked]:
     naive = [name for name, variant in variants.items() if variant.model == "naive"]
     others = [name for name in variants if name not in naive]
     return [Asked("variant", {"variant": a}, {"variant": b}) for a in others for b in naive]
+
+
+def _best(variants: Mapping[str, Variant]) -> list[Asked]:
+    """Ask of every variant whether the one to deploy beats it."""
+    return [Asked("variant", {"variant": a}, {"variant": BEST}) for a in variants if a != BEST]
 
 
 def _sizes(samples: Samples) -> list[Asked]:

@@ -7,12 +7,20 @@ import pandas as pd
 
 from lib.config import LEVELS
 from lib.figures import LEVEL_LOOKS, look, recipe_label
-from lib.pairs import DEPARTURES
+from lib.pairs import BEST, DEPARTURES
 from lib.tables import points, records, share
-from lib.view import NETWORKS, ORDERS, SIMPLE, View
+from lib.view import MAIN, NETWORKS, ORDERS, SIMPLE, View
 
 BOASTED = 0.99
 """What the paper's abstract says is exceeded "for the top category"."""
+PARTS_OF_BEST = {
+    "robust": "the linear model of words",
+    "linear": "the network",
+    "best_fragile": "modality dropout",
+    "best_by_level": "weights for whole paths and for each set of inputs",
+}
+"""Variants that are `best` with a part left out, and which."""
+
 VERBS = {"a better": "beats", "b better": "is beaten by", "inconclusive": "cannot be told from"}
 CHANGES = {
     ("a better", "b better"): "changes sign",
@@ -27,7 +35,7 @@ CHANGES = {
 
 def all_findings(view: View) -> dict[str, list[str]]:
     """Return the sentences of every experiment, by its name."""
-    experiments = (what_was_measured, figures_4_and_5, training_time, leakage, word_order, departures, baselines)
+    experiments = (what_was_measured, figures_4_and_5, training_time, leakage, word_order, departures, baselines, best)
     return {experiment.__name__: experiment(view) for experiment in experiments}
 
 
@@ -154,6 +162,32 @@ def baselines(view: View) -> list[str]:
                 f"{look(network['variant']).label} with {share(**network)}%{_between(view, network, simple)}."
             )
     return lines or [_missing("a linear model beside the networks")]
+
+
+def best(view: View) -> list[str]:
+    """Say what the variant to deploy reaches, which others it beats, and what each of its parts is worth."""
+    lines = []
+    for text in dict.fromkeys([view.text, "plain"]):
+        rows = view.compared("variant", b=BEST, metric="path", recipe=MAIN, text=text, largest=True)
+        for split, part in by_split(rows[~rows["a"].str.startswith((BEST, "robust"))]):
+            lines.append(_against_best(view, split, text, part))
+    rows = view.compared("variant", b=BEST, metric="path", a=tuple(PARTS_OF_BEST), **view.deployed, largest=True)
+    lines += [
+        f"Without {PARTS_OF_BEST[row['a']]}: {points(**row)} points of path accuracy (plain text, grouped split)."
+        for row in records(rows)
+    ]
+    return lines or [_missing(f"the variant `{BEST}`")]
+
+
+def _against_best(view: View, split: str, text: str, rows: pd.DataFrame) -> str:
+    size = rows["train_size"].max()
+    reached = view.measured(metric="path", variant=BEST, recipe=MAIN, text=text, split=split, train_size=size)
+    closest = records(rows.sort_values("difference", ascending=False))[0]
+    return (
+        f"{split.capitalize()} split, {text} text: {look(BEST).label} has {share(**records(reached)[0])}% of paths "
+        f"right. It beats {(rows['verdict'] == 'b better').sum()} of {len(rows)} other models beyond the interval; "
+        f"against it {look(closest['a']).label} comes closest, with {points(**closest)} points."
+    )
 
 
 def by_split(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

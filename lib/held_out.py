@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lib.artifacts import existing
-from lib.config import LEVELS, build_dir, load_params
+from lib.artifacts import existing, read_json
+from lib.config import LEVELS, PathFusionVariant, build_dir, load_params
 from lib.errors import StudyError
-from lib.evaluate import independent
+from lib.evaluate import independent, valid_path
 from lib.pairs import main_recipes
 from lib.runs import Run
 
@@ -42,16 +42,21 @@ class HeldOut:
         int32 (rows,): row numbers of `clean/products.parquet`, ascending, the same for every seed.
     levels
         For each seed, one float16 array (rows, classes) a level: log-probabilities.
+    paths
+        The valid paths, (paths, 3), if the model answers no other.
     """
 
     seeds: tuple[int, ...]
     rows: npt.NDArray[np.int32]
     levels: tuple[tuple[npt.NDArray[np.float16], ...], ...]
+    paths: npt.NDArray[np.integer] | None = None
 
     @property
     def predicted(self) -> npt.NDArray[np.int16]:
-        """The most probable class of each level: int16 (seeds, rows, 3)."""
-        return np.stack([independent(levels) for levels in self.levels])
+        """The most probable class of each level, or of whole paths the best valid one: int16 (seeds, rows, 3)."""
+        return np.stack(
+            [independent(levels) if self.paths is None else valid_path(levels, self.paths) for levels in self.levels]
+        )
 
     def mean_probabilities(self) -> list[npt.NDArray[np.float64]]:
         """Return each level's probabilities, float64 (rows, classes), averaged over the seeds; rows sum to 1."""
@@ -105,7 +110,14 @@ def read_held_out(catalogue: str, model: Model, seeds: list[int], part: Part) ->
     found = [_read(catalogue, model, seed, part) for seed in seeds]
     rows = reduce(np.intersect1d, [np.sort(of) for of, _ in found])
     levels = tuple(tuple(array[_places(rows, of)] for array in arrays) for of, arrays in found)
-    return HeldOut(tuple(seeds), rows, levels)
+    return HeldOut(tuple(seeds), rows, levels, _paths(catalogue, model))
+
+
+def _paths(catalogue: str, model: Model) -> npt.NDArray[np.integer] | None:
+    """Return the valid paths if the model answers whole paths."""
+    if not isinstance(load_params().variants[model.variant], PathFusionVariant):
+        return None
+    return np.array(read_json(build_dir(catalogue, "clean", "taxonomy.json"))["paths"], np.int16)
 
 
 def _places(rows: npt.NDArray[np.int32], of: npt.NDArray[np.int32]) -> npt.NDArray[np.intp]:

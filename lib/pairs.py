@@ -55,6 +55,9 @@ BASELINE_PAIRS = (
     ("late_fusion", "linear_image"),
 )
 
+BEST = "best"
+"""The variant that a marketplace should deploy; every other one is compared with it."""
+
 CHAIN_PAIRS = (
     ("lstm", "hard", "brand_text"),
     ("lstm", "soft", "brand_text"),

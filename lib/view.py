@@ -90,6 +90,11 @@ class View:
         """The fields of the runs of the main experiment: each variant's recipe in it, and its text."""
         return {"recipe": MAIN, "text": self.text}
 
+    @property
+    def deployed(self) -> dict[str, Any]:
+        """The fields of the runs of the model that is deployed: plain text, near-duplicates kept together."""
+        return {"recipe": MAIN, "text": "plain", "split": "grouped"}
+
     def size_for(self, rows: pd.DataFrame) -> int | None:
         """Choose the one training size to show of some rows: the experiment's, or else the largest; None if none."""
         sizes = set(rows["train_size"])

@@ -90,3 +90,37 @@ def test_naive_answers_the_plurality_class_of_the_training_rows():
     levels = Naive().fit(codes, [2, 2, 4]).log_probabilities(5)
     assert [level.argmax(1).tolist() for level in levels] == [[0] * 5, [1] * 5, [2] * 5]
     assert all(np.allclose(np.exp(level).sum(1), 1) for level in levels)
+
+
+def hiding_layer(p=0.3):
+    torch.manual_seed(0)
+    return InputLayer(brands=3, words=5, image_size=4, hidden_size=8, dropout=0.0, modality_dropout=p)
+
+
+def test_modality_dropout_hides_nothing_when_it_is_not_training():
+    batch, dense = batch_and_dense()
+    layer = hiding_layer().eval()
+    weight = torch.cat([layer.brand.weight[1:], layer.words.weight, layer.image.weight.T])
+    torch.testing.assert_close(layer(batch), dense @ weight + layer.bias)
+
+
+def test_modality_dropout_hides_each_input_of_its_share_of_rows_and_never_all():
+    layer = hiding_layer(0.5)
+    shown = layer._shown(batch_and_dense(rows=20_000)[0])
+    assert shown.any(dim=0).all()
+    torch.testing.assert_close(shown.mean(dim=1), torch.full((3,), 0.5 + 0.5**3), atol=0.02, rtol=0)
+
+
+def test_a_hidden_input_is_an_input_that_is_not_there():
+    inputs = make_inputs(
+        np.zeros((2, 3)), np.array([1, 2]), sparse.csr_array(np.ones((2, 5), np.float32)), np.ones((2, 4), np.float32)
+    )
+    layer, rows = hiding_layer().eval(), torch.arange(2)
+    layer.standardize(torch.full((4,), 0.5), torch.full((4,), 2.0))
+    everything = layer(inputs.batch(rows))
+    parts = {name: everything - layer(inputs.without({name}).batch(rows)) for name in ("brand", "text", "image")}
+    torch.testing.assert_close(parts["brand"], layer.brand.weight[1:3])
+    torch.testing.assert_close(parts["text"], layer.words.weight.sum(dim=0).expand(2, -1))
+    torch.testing.assert_close(parts["image"], (layer.image.weight * 0.25).sum(dim=1).expand(2, -1))
+    nothing = layer(inputs.without({"brand", "text", "image"}).batch(rows))
+    torch.testing.assert_close(nothing, layer.bias.expand(2, -1))

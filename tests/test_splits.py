@@ -9,7 +9,7 @@ import pytest
 
 from lib.config import SplitParams
 from lib.errors import StudyError
-from lib.splits import grouped_split, random_split, sampling_key, sampling_rank, training_rows
+from lib.splits import grouped_split, random_split, sampling_key, sampling_rank, training_rows, tuning_rows
 from lib.splits import test_rows as rows_of_test
 
 SHARES = SplitParams(test=0.25, validation=0.1)
@@ -144,3 +144,17 @@ def test_seeds_draw_other_samples_and_leave_the_test_rows(products):
 def test_impossible_size_is_refused_with_the_number_there_is(products, size):
     with pytest.raises(StudyError, match=r"the random split has 675 training rows\. Got"):
         training_rows(products, "random", size, seed=0)
+
+
+# The part of validation rows that tunes
+
+
+def test_tuning_takes_its_share_of_whole_groups_and_depends_on_no_other_row(products):
+    products["group"] = GROUPS
+    rows = np.arange(ROWS)
+    tuned = tuning_rows(products, rows, 0.3)
+    shares = pd.Series(tuned).groupby(GROUPS).mean()
+    assert set(shares) == {0.0, 1.0}
+    assert shares.mean() == pytest.approx(0.3, abs=0.07)
+    some = np.random.default_rng(0).permutation(rows)[:200]
+    assert (tuning_rows(products, some, 0.3) == tuned[some]).all()

@@ -8,8 +8,12 @@ import yaml
 
 from lib import artifacts, config, data, fit, train
 from lib.errors import StudyError
+from lib.estimators import Task, make_estimator
+from lib.evaluate import valid_path
 from lib.results import load_truth, resample_all
-from lib.runs import grid
+from lib.runs import Run, grid
+from lib.splits import test_rows as rows_of_test
+from lib.splits import training_rows
 
 TEXT = {"inputs": ["brand", "text"]}
 DENSE = {"hidden_layers": 2, "hidden_size": 32}
@@ -311,3 +315,59 @@ def test_networks_have_a_recipe_and_a_run_for_each_seed(tmp_path, monkeypatch):
     params, catalogue = config.load_params(), config.Catalogue(**tiny.catalogue())
     for variant in VARIANTS:
         assert [(run.recipe, run.seed) for run in grid(variant, params, catalogue)] == [("tuned", 0), ("tuned", 1)]
+
+
+BEST = ("linear", "robust", "best")
+
+
+def write_best(root):
+    names = tiny.params()["variants"]
+    write_study(root, **{name: names[name] for name in BEST})
+
+
+def test_best_answers_valid_paths_only_and_learns_from_no_test_row(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    write_best(tmp_path)
+    found = train.train("tiny", "best", workers=0)
+    assert set(found["decoding"]) == {"valid_path"}
+    scores = found.query("measured_on == 'test'").set_index("metric")["value"]
+    assert scores["valid_share"] == 1
+    assert scores["path"] > 0.7
+    before = outputs(tmp_path)
+    train.train("tiny", "best", workers=2)
+    assert outputs(tmp_path) == before
+    files = {path.name for path in (tmp_path / "build/tiny/models/best").iterdir()}
+    stem = next(name for name in files if name.startswith("tuned-")).removesuffix(".json")
+    assert files == {f"{stem}.json", *(f"{part}-{stem}.{end}" for part in BEST[:2] for end in ("json", "safetensors"))}
+    weights = artifacts.read_json(tmp_path / f"build/tiny/models/best/{stem}.json")["weights"]
+    assert len(weights) == 8
+    assert all(set(table) == {"linear", "robust"} for table in weights.values())
+
+
+def test_best_does_without_an_input_that_is_hidden(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    write_best(tmp_path)
+    params, products = config.load_params(), data.load_catalogue_data("tiny")
+    train_rows, validation_rows = training_rows(products.products, "random", "all", 0)
+    run = Run("tuned", "masked", "random", "all", 0)
+    estimator = make_estimator(params.variants["best"])
+    estimator.fit(Task("tiny", run, train_rows, validation_rows))
+    rows = rows_of_test(products.products, "random")
+
+    def accuracy(*hidden):
+        levels = estimator.predict(rows, hidden).levels
+        return (valid_path(levels, products.paths) == products.codes[rows]).all(axis=1).mean()
+
+    everything, nothing = accuracy(), accuracy("brand", "text", "image")
+    assert everything > nothing + 0.2
+    for name in ("brand", "text", "image"):
+        assert nothing <= accuracy(name) <= everything + 0.1
+    assert everything - accuracy("image") < 0.5
+
+
+def test_modality_dropout_of_a_single_input_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    variants = {"words": {"model": "mlp", "inputs": ["text"], **DENSE, "modality_dropout": 0.1}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tiny.params(variants=variants, runs=LINES)))
+    with pytest.raises(StudyError, match="'modality_dropout' hides one of several inputs"):
+        config.load_params()

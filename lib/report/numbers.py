@@ -101,9 +101,9 @@ class Results:
 
     @property
     def variants(self) -> list[str]:
-        """Variants that have results, in the order of `params.yaml`."""
-        known = set(self.frame["variant"])
-        return [variant for variant in self.params.variants if variant in known]
+        """Variants that have results of the main experiment, in the order of `params.yaml`."""
+        known = set(zip(self.frame["variant"], self.frame["text"], strict=True))
+        return [name for name in self.params.variants if (name, self._text_of(name, self.text)) in known]
 
     @property
     def splits(self) -> list[str]:
