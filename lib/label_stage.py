@@ -23,6 +23,7 @@ FOLDER = "labels"
 BASELINES = ("random", "one_per_group")
 """What strategies are compared with: the first is what a shop does that does nothing, the second knows its copies."""
 
+MIN_GROUPS = 40
 STRATEGIES = ("random", "one_per_group", "copied", "uncertainty", "diversity", "mixed")  # of lib.active_learning
 TABLES = ("curve", "laws", "check", "needed", "strategies", "contrasts", "saved", "grouping", "copies")
 
@@ -90,17 +91,17 @@ def curve_tables(curve: Curve, targets: list[float]) -> dict[str, pd.DataFrame]:
 
 
 def affordable(budgets: Sequence[int], pool: Pool) -> list[int]:
-    """Return the budgets that the pool has enough groups for.
+    """Return the budgets that the pool has enough groups for; in a small catalogue that has for none, half and all of them.
 
     Raises
     ------
     StudyError
-        If there are none.
+        If there are too few groups for anything.
     """
     groups = len(np.unique(pool.groups[pool.rows]))
-    if not (found := [budget for budget in budgets if budget <= groups]):
-        raise StudyError(f"labels: budgets must have one of at most {groups:,}, the groups to choose from. Got {budgets}.")
-    return found
+    if groups < MIN_GROUPS:
+        raise StudyError(f"labels: active learning needs {MIN_GROUPS} near-duplicate groups to choose from. Got {groups}.")
+    return [budget for budget in budgets if budget <= groups] or [groups // 2, groups]
 
 
 def run_strategies(pool: Pool, budgets: list[int], seeds: int, candidates: int, workers: int | None = None) -> Learning:
