@@ -1,9 +1,8 @@
 """Which products to label next: random sampling, and strategies that look at the products first.
 
-A strategy sees the features of all products of the pool, their near-duplicate groups, and the labels that it has asked for,
-through a function that it asks; it sees no other label, and no test product. All strategies but `random` ask for at most
-one product of a group, because a copy's label is known with the first. Those that ask a model begin with the same labels
-as `one_per_group`.
+A strategy sees the features of all products of the pool, their near-duplicate groups, and the labels that it has asked
+for; it sees no other label, and no test product. All strategies but `random` ask for at most one product of a group,
+because a copy's label is known with the first. Those that ask a model begin with the same labels as `one_per_group`.
 
 - `random`: products at random.
 - `one_per_group`: the same, but copies of products that were drawn before are passed over.
@@ -86,10 +85,14 @@ def learn(pool: Pool, ask: Ask, strategy: str, budgets: Sequence[int], seed: int
         If there is no such strategy, or the pool has too few groups.
     """
     if strategy not in STRATEGIES:
-        raise StudyError(f"There is no strategy '{strategy}'. Known: {list(STRATEGIES)}.{nearest(strategy, STRATEGIES)}")
+        raise StudyError(
+            f"There is no strategy '{strategy}'. Known: {list(STRATEGIES)}.{nearest(strategy, STRATEGIES)}"
+        )
     order = _order(pool, strategy, seed)
     if len(order) < budgets[-1] or len(np.unique(pool.groups[order])) < MIN_GROUPS:
-        raise StudyError(f"A budget of {budgets[-1]:,} labels needs as many products to choose from. Got {len(order):,}.")
+        raise StudyError(
+            f"A budget of {budgets[-1]:,} labels needs so many products to choose from. Got {len(order):,}."
+        )
     asked, codes, model = np.empty(0, np.intp), np.empty((0, 3), np.int16), None
     for budget in budgets:
         left, number = order[~np.isin(order, asked)], budget - len(asked)
@@ -100,7 +103,7 @@ def learn(pool: Pool, ask: Ask, strategy: str, budgets: Sequence[int], seed: int
 
 
 def _order(pool: Pool, strategy: str, seed: int) -> Rows:
-    """Return the products that may be asked for, in the order of chance; but for `random`, without copies of earlier ones."""
+    """Return the products that may be asked for, in the order of chance; `random` alone does not pass over copies."""
     drawn = np.random.default_rng(seed).permutation(pool.rows)
     if strategy == "random":
         return drawn
@@ -153,7 +156,7 @@ def typical(features: npt.NDArray[np.float32], asked: Rows, left: Rows, number: 
 
 
 def spread(features: npt.NDArray[np.float32], scores: npt.NDArray[np.float64], number: int, seed: int) -> Rows:
-    """Choose the row with the highest score in each of `number` clusters; empty clusters' go to the highest of the rest.
+    """Choose the row with the highest score in each of `number` clusters; where clusters are empty, the highest left.
 
     Parameters
     ----------

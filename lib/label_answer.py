@@ -43,8 +43,8 @@ def count_words(labels: float) -> str:
 def _curve(curve: pd.DataFrame) -> Iterator[str]:
     first, *_, last = records(curve) * (2 if len(curve) == 1 else 1)
     yield (
-        f"**{look(first['variant']).label}** ({first['text']} text, {first['split']} split) puts {share(**first)}% of the "
-        f"test products on the right path with {first['train_size']:,} labels, and {share(**last)}% with "
+        f"**{look(first['variant']).label}** ({first['text']} text, {first['split']} split) puts {share(**first)}% of "
+        f"the test products on the right path with {first['train_size']:,} labels, and {share(**last)}% with "
         f"{last['train_size']:,}."
     )
 
@@ -104,8 +104,8 @@ def _strategies(contrasts: pd.DataFrame, saved: pd.DataFrame) -> Iterator[str]:
 def _grouping(grouping: pd.DataFrame, copies: pd.DataFrame) -> Iterator[str]:
     row = records(grouping)[0]
     yield (
-        f"Labelling each near-duplicate group once covers the {row['products']:,} products with {row['groups']:,} labels: "
-        f"**{100 * row['saved']:.1f}%** fewer."
+        f"Labelling each near-duplicate group once covers the {row['products']:,} products with {row['groups']:,} "
+        f"labels: **{100 * row['saved']:.1f}%** fewer."
     )
     for found in records(copies[copies["level"] == "path"]):
         what = "agree with the product's own" if found["against"] == "own label" else "are true"

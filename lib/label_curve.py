@@ -4,13 +4,13 @@ Two laws are fitted, because a few sizes cannot tell them apart and they differ 
 
 .. math:: \text{error}(n) = a n^{-b} \qquad\text{and}\qquad \text{error}(n) = a n^{-b} + c, \quad a, c \ge 0
 
-The first (`power`) goes on to no error at all, so that it asks for as few labels as one may hope; the second (`floor`) may
-end at an error `c` that no number of labels removes. Power laws of learning curves: Cortes et al. (1994, *Learning curves:
-asymptotic values and rate of convergence*, NIPS 6); Viering & Loog (2023, *The shape of learning curves: a review*, IEEE
-TPAMI 45:7799).
+The first (`power`) goes on to no error at all, so that it asks for as few labels as one may hope; the second (`floor`)
+may end at an error `c` that no number of labels removes. Power laws of learning curves: Cortes et al. (1994, *Learning
+curves: asymptotic values and rate of convergence*, NIPS 6); Viering & Loog (2023, *The shape of learning curves: a
+review*, IEEE TPAMI 45:7799).
 
-Given `b`, both are linear in `a` and `c`. So `b` is searched on a grid, and the rest is weighted least squares (variable
-projection; Golub & Pereyra, 1973): it cannot fail to converge, and every bootstrap draw of the curve is fitted at once.
+Given `b`, both are linear in `a` and `c`. So `b` is searched on a grid, and the rest is weighted least squares
+(variable projection; Golub & Pereyra, 1973): it cannot fail to converge, and every draw of the curve is fitted at once.
 """
 
 import math
@@ -155,7 +155,17 @@ def check_table(curve: Curve) -> pd.DataFrame:
         inside = said.low <= measured[0] <= said.high
         rows.append((law, int(curve.sizes[-1]), len(smaller.sizes), *said, *interval(measured),
                      *interval(predicted - measured), inside))  # fmt: skip
-    names = ("predicted", "low", "high", "measured", "measured_low", "measured_high", "error", "error_low", "error_high")
+    names = (
+        "predicted",
+        "low",
+        "high",
+        "measured",
+        "measured_low",
+        "measured_high",
+        "error",
+        "error_low",
+        "error_high",
+    )
     return pd.DataFrame(rows, columns=["law", "train_size", "sizes", *names, "inside"])
 
 

@@ -31,7 +31,7 @@ def grouping_table(pool: Pool) -> pd.DataFrame:
 
 
 def copies_table(catalogue: str, pool: Pool) -> pd.DataFrame:
-    """Say how often a label that is copied within its group is right, each product of a group being equally likely asked.
+    """Say how often a label that is copied within its group is right, each of a group being equally likely asked for.
 
     Returns
     -------
@@ -83,13 +83,15 @@ def copied_right(labels: Ints, reference: Ints, groups: Ints) -> Floats:
     sizes = np.bincount(members).astype(float)
     table = pd.DataFrame({"group": members, "class": labels}).value_counts().rename("labels").to_frame()
     table = table.join(pd.DataFrame({"group": members, "class": reference}).value_counts().rename("right"), how="inner")
-    pairs = (table["labels"] * table["right"]).groupby("group").sum().reindex(range(len(sizes)), fill_value=0).to_numpy()
+    pairs = (
+        (table["labels"] * table["right"]).groupby("group").sum().reindex(range(len(sizes)), fill_value=0).to_numpy()
+    )
     own = np.bincount(members, weights=labels == reference, minlength=len(sizes))
     return np.column_stack([(pairs - own) / sizes, own * (sizes - 1) / sizes, sizes - 1])
 
 
 def true_codes(catalogue: str) -> Ints | None:
-    """Return the true class of each product and level, -1 where nobody knows it, or None if nobody does for any product."""
+    """Return the true class of each product and level, -1 where nobody knows it, or None if nobody does for any."""
     true = known_truth(catalogue)
     if true is None:
         return None

@@ -33,7 +33,12 @@ class Outcome(NamedTuple):
 
 
 def run_all(
-    pool: Pool, strategies: Sequence[str], budgets: Sequence[int], seeds: int, candidates: int, workers: int | None = None
+    pool: Pool,
+    strategies: Sequence[str],
+    budgets: Sequence[int],
+    seeds: int,
+    candidates: int,
+    workers: int | None = None,
 ) -> dict[tuple[str, int], Outcome]:
     """Run every strategy with every seed.
 

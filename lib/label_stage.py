@@ -72,8 +72,8 @@ def open_curve(catalogue: str) -> tuple[Curve, pd.DataFrame]:
     found = results[(results[list(wanted)] == list(wanted.values())).all(axis=1)]
     if not len(found):
         raise StudyError(
-            f"labels: no run of '{settings.variant}' on {text} text and the {settings.split} split is in results.csv of "
-            f"'{catalogue}'. Add one to runs in params.yaml, or choose another variant or text."
+            f"labels: no run of '{settings.variant}' on {text} text and the {settings.split} split is in results.csv "
+            f"of '{catalogue}'. Add one to runs in params.yaml, or choose another variant or text."
         )
     samples = {m: s for m, s in resample_all(catalogue, found).items() if m.measured_on == "test"}
     decoding = usual_decodings((measure.variant, measure.decoding) for measure in samples)[settings.variant]
@@ -91,7 +91,7 @@ def curve_tables(curve: Curve, targets: list[float]) -> dict[str, pd.DataFrame]:
 
 
 def affordable(budgets: Sequence[int], pool: Pool) -> list[int]:
-    """Return the budgets that the pool has enough groups for; in a small catalogue that has for none, half and all of them.
+    """Return the budgets that the pool has enough groups for; where it has for none, half and all of its groups.
 
     Raises
     ------
@@ -100,7 +100,9 @@ def affordable(budgets: Sequence[int], pool: Pool) -> list[int]:
     """
     groups = len(np.unique(pool.groups[pool.rows]))
     if groups < MIN_GROUPS:
-        raise StudyError(f"labels: active learning needs {MIN_GROUPS} near-duplicate groups to choose from. Got {groups}.")
+        raise StudyError(
+            f"labels: active learning needs {MIN_GROUPS} near-duplicate groups to choose from. Got {groups}."
+        )
     return [budget for budget in budgets if budget <= groups] or [groups // 2, groups]
 
 

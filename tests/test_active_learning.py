@@ -117,7 +117,7 @@ def test_the_model_learns():
 
 def test_wrong_input_is_refused():
     pool = make_pool()
-    with pytest.raises(StudyError, match="There is no strategy 'randon'.*'random'"):
+    with pytest.raises(StudyError, match=r"There is no strategy 'randon'.*'random'"):
         run(pool, "randon")
     with pytest.raises(StudyError, match="budget of 1,000 labels"):
         list(learn(pool, Oracle(pool), "random", [1000], 0, 100))

@@ -10,7 +10,7 @@ SIZES = np.array([1000, 3000, 10000, 30000])
 
 
 def curve(scale, exponent, floor, sizes=SIZES, draws=300, noise=0.003):
-    """Return a curve that follows a law, with draws around it: some noise that all sizes share, and some of their own."""
+    """Return a curve that follows a law, with draws around it: noise that all sizes share, and some of their own."""
     random = np.random.default_rng(0)
     errors = scale * sizes**-exponent + floor
     noisy = errors + noise * (random.normal(size=(draws, 1)) + random.normal(size=(draws, len(sizes))) / 2)
