@@ -53,7 +53,7 @@ def draw_laws(curve: Curve, table: pd.DataFrame, targets: list[float]) -> Chart:
         for target in targets:
             ax.axhline(100 * target, color="black", linestyle=":", linewidth=1)
         ax.axvline(curve.sizes[-1], color="#999999", linewidth=1)
-        ax.set(xscale="log", ylim=(0, 102), xlabel="Labelled training products (logarithmic; measured left of the line)",
+        ax.set(xscale="log", ylim=(0, 102), xlabel="Labelled products (logarithmic; measured left of the line)",
                ylabel="Path accuracy on test products (%)")  # fmt: skip
         figure.legend(loc="outside upper center", ncols=3, frameon=False)
     said = "; ".join(f"{row['train_size']:,} products: {share(**row)}" for row in records(table))

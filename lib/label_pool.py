@@ -133,4 +133,5 @@ def image_features(
 def _of_unit_variance(features: npt.NDArray[np.float32], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
     """Centre features and give them a mean variance of 1, all by one factor, so that words and photos count alike."""
     mean, variance = features[rows].mean(axis=0), features[rows].var(axis=0).mean()
-    return ((features - mean) / np.sqrt(max(float(variance), 1e-12))).astype(np.float32)
+    scaled: npt.NDArray[np.float32] = ((features - mean) / np.sqrt(max(float(variance), 1e-12))).astype(np.float32)
+    return scaled
