@@ -70,11 +70,20 @@ def _needed(needed: pd.DataFrame) -> Iterator[str]:
                 often = f" ({100 * row['reached']:.0f}% of the draws reach it)" if row["reached"] else ""
                 said.append(f"it is not reached at any size by the law {_law(row)}{often}")
                 continue
-            much = f"{row['times_largest']:.1f} times the largest size measured"
+            much = f"{row['times_largest']:,.1f} times the largest size measured"
             kind = "an extrapolation, " if row["times_largest"] > 1 else ""
-            limits = f"{count_words(row['low'])} to {count_words(row['high'])}"
-            said.append(f"{count_words(row['labels'])} labels ({limits}) by the law {_law(row)}: {kind}{much}")
+            said.append(f"{_limits(row)} by the law {_law(row)}: {kind}{much}")
         yield f"For **{100 * float(str(target)):.0f}%** path accuracy: {'; '.join(said)}."
+
+
+def _limits(row: Mapping[str, Any]) -> str:
+    """Write labels with their interval, unless all of it is beyond counting.
+
+    >>> _limits({"labels": 5e8, "low": 2e8, "high": math.inf}), _limits({"labels": 5000.0, "low": 4000.0, "high": 8e9})
+    ('more than 10 million labels', '5,000 labels (4,000 to more than 10 million)')
+    """
+    labels = f"{count_words(row['labels'])} labels"
+    return labels if row["low"] > MANY else f"{labels} ({count_words(row['low'])} to {count_words(row['high'])})"
 
 
 def _law(row: Mapping[str, Any]) -> str:

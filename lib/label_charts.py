@@ -12,7 +12,7 @@ from lib.tables import points, records, share
 
 PLACE = "labels/figures"
 BEYOND = 10.0  # times the largest size: how far laws are drawn
-LAW_LOOKS = {"power": ("no floor", "#0072B2", "--"), "floor": ("with a floor", "#D55E00", "-")}
+LAW_LOOKS = {"power": ("without a floor", "#0072B2", "--"), "floor": ("with a floor", "#D55E00", "-")}
 STRATEGY_LOOKS = {
     "random": Look("random", "#7f7f7f", "p"),
     "one_per_group": Look("one of each group", "#0072B2", "s"),
