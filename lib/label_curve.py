@@ -48,7 +48,7 @@ class Laws(NamedTuple):
     def labels_needed(self, accuracy: float) -> Floats:
         """Return the training size at which each law reaches an accuracy; infinite where it never does.
 
-        >>> Laws(np.array([2.0, 2.0]), np.array([0.5, 0.5]), np.array([0.0, 0.2])).labels_needed(0.9).tolist()
+        >>> Laws(np.array([2.0, 2.0]), np.array([0.5, 0.5]), np.array([0.0, 0.2])).labels_needed(0.9).round(6).tolist()
         [400.0, inf]
         """
         above = (1 - accuracy) - self.floor
