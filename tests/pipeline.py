@@ -15,6 +15,7 @@ import yaml
 PROJECT = Path(__file__).parents[1]
 TINY_SHOP = {"products": 400, "seed": 2015}
 TINY_RECIPE = {"epochs": 1, "min_updates": 2, "batch_size": 32}
+TINY_LABELS = {"budgets": [20, 40], "seeds": 2, "candidates": 100}
 TINY_VARIANTS = ("naive", "linear", "brand", "brand_text", "brand_text_image", "lstm")
 """One of each kind of stage: starting a stage takes longer than all that it trains here."""
 
@@ -83,7 +84,8 @@ def shrink(root: Path) -> None:
     runs = [line | {"variants": [name for name in line["variants"] if name in variants]} for line in params["runs"]]
     study = {"demo": params["study"]["demo"]}
     runs = [line for line in runs if line["variants"]]
-    edit(root / "params.yaml", study=study, recipes=recipes, variants=variants, runs=runs)
+    labels = params["labels"] | TINY_LABELS
+    edit(root / "params.yaml", study=study, recipes=recipes, variants=variants, runs=runs, labels=labels)
 
 
 def edit(path: Path, **changes: object) -> None:

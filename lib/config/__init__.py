@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lib.config.base import LEVELS, Input, Section, Share, Size, Split, Strict, Text
 from lib.config.catalogue import Backbone, Catalogue, Kind
+from lib.config.labels import LabelParams
 from lib.config.params import (
     CleanParams,
     ImageParams,
@@ -54,6 +55,7 @@ __all__ = [
     "Kind",
     "LSTMMultitaskVariant",
     "LSTMVariant",
+    "LabelParams",
     "LinearImageVariant",
     "LinearVariant",
     "MLPVariant",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lib.config.base import Share, Size, Split, Strict, Text
+from lib.config.labels import LabelParams
 from lib.config.variants import (
     DenseVariant,
     LinearImageVariant,
@@ -133,6 +134,7 @@ class Params(Strict):
     variants: dict[str, Variant] = Field(min_length=1)
     recipes: dict[str, Recipe] = Field(min_length=1)
     runs: list[Runs] = Field(min_length=1)
+    labels: LabelParams
 
     @model_validator(mode="after")
     def _fusions_are_of_variants(self) -> Self:
