@@ -40,7 +40,7 @@ def copies_table(catalogue: str, pool: Pool) -> pd.DataFrame:
         (products that get a copy)`, share, low, high`, and, against the truth, the same of products' own labels: `own,
         own_low, own_high`. Intervals are bootstrapped over groups. Empty where no product has a copy.
     """
-    references = {"own label": pool.codes}
+    references: dict[str, Ints] = {"own label": pool.codes}
     if (truth := true_codes(catalogue)) is not None:
         references["truth"] = truth
     columns = ["level", "against", "copies", "share", "low", "high", "own", "own_low", "own_high"]
