@@ -23,8 +23,8 @@ data: .venv/.made  ## build data/, the real catalogue: from the network, or from
 	@python -m lib.fetch $(if $(MIRROR),--mirror "$(MIRROR)")
 
 verify: .venv/.made  ## run the executed analysis notebooks again and compare every output with the stored one
-	@test -n "$(wildcard build/*/notebooks/0[67]_*.ipynb)" || { echo "There is nothing to verify: run \`make repro\` first." >&2; exit 1; }
-	pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -p no:cacheprovider $(wildcard build/*/notebooks/0[67]_*.ipynb)
+	@test -n "$(wildcard build/*/notebooks/0[678]_*.ipynb)" || { echo "There is nothing to verify: run \`make repro\` first." >&2; exit 1; }
+	pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -p no:cacheprovider $(wildcard build/*/notebooks/0[678]_*.ipynb)
 
 lab: .venv/.made  ## open the notebooks in JupyterLab
 	jupyter lab --notebook-dir=notebooks

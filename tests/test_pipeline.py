@@ -29,6 +29,7 @@ from pipeline import (
 REPO = Repo(str(PROJECT))
 STAGES = {stage.addressing: stage for stage in REPO.index.stages if stage.addressing != "data.dvc"}
 SECTIONS = {"SplitParams": "split", "CleanParams": "clean", "TextParams": "text", "ImageParams": "image"}
+SECTIONS |= {"BusinessParams": "business"}
 STUDY = yaml.safe_load((PROJECT / "params.yaml").read_text("utf-8"))["study"]
 every_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 
@@ -99,7 +100,7 @@ def test_git_keeps_the_reports_and_the_cache_keeps_the_rest(stage):
 
 def test_stages_cover_every_catalogue_and_variant():
     params = yaml.safe_load((PROJECT / "params.yaml").read_text("utf-8"))
-    names = ("collect", "clean", "text", "image", "results", "errors", "report")
+    names = ("collect", "clean", "text", "image", "results", "errors", "business", "report")
     single = [f"{name}@{key}" for name in names for key in STUDY]
     trained = [f"train@{key}-{variant}" for key in STUDY for variant in params["variants"]]
     assert sorted(STAGES) == sorted(single + trained)
@@ -222,4 +223,4 @@ def test_changing_one_variant_runs_that_variant_and_what_depends_on_it(tiny):
     edit(tiny / "params.yaml", variants=variants)
     result = dvc(tiny, "repro")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert ran(result.stdout) == ["train@demo-brand", "results@demo", "errors@demo", "report@demo"]
+    assert ran(result.stdout) == ["train@demo-brand", "results@demo", "errors@demo", "business@demo", "report@demo"]
