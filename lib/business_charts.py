@@ -123,6 +123,9 @@ def draw_resamplings(draws: pd.DataFrame, often: pd.DataFrame, certainty: float)
                 ax.text(place, 1.02, f"{100 * mine['kept']:.0f}%", ha="center", fontsize=9,
                         transform=ax.get_xaxis_transform())  # fmt: skip
                 said.append(f"{100 * precision:g}%, {name}: {share(mine['kept'], mine['kept_low'], mine['kept_high'])}")
+            if draws[draws["precision"] == precision]["achieved"].isna().all():
+                ax.text(0.5, 0.6, "nothing could\nbe promised", ha="center", transform=ax.transAxes)
+                ax.set_yticks([])
             ax.axhline(100 * precision, color="#D55E00", linestyle="--", linewidth=1.5)
             ax.set_xticks(range(len(depths)), [name for _, name in depths], rotation=60, ha="right", fontsize=10)
             ax.set_title(f"{100 * precision:g}% promised\n", fontsize=11)
@@ -201,7 +204,9 @@ def draw_queue(curves: pd.DataFrame, areas: pd.DataFrame) -> Chart:
             ax.plot(100 * rows["reviewed"], 100 * rows["avoided"], color=colour, label=name)
         ax.set(xlabel="Groups of the queue reviewed (%)", ylabel="Errors avoided (%)", xlim=(0, 100), ylim=(0, 102))
         ax.legend(frameon=False, loc="lower right")
-    said = "; ".join(f"{row['order']}: {share(row['area'], row['low'], row['high'])}" for row in records(areas))
+    found = areas.dropna(subset=["area"])
+    cells = [f"{row['order']}: {share(row['area'], row['low'], row['high'])}" for row in records(found)]
+    said = "; ".join(cells) or "there are no errors to avoid"
     caption = (
         "The review queue: share of its errors that are avoided, by how far people have come, in four orders. "
         "One review settles "

@@ -14,6 +14,9 @@ DEPTHS = (1, 2, 3)
 SMALLEST_SLOPE = 0.01
 """A slope stays above zero, so that calibration never turns the order of two confidences round."""
 
+LARGEST = 20.0
+"""Of a slope and of an intercept: where all rows are right, a step of the search may go anywhere."""
+
 Bools = npt.NDArray[np.bool_]
 
 
@@ -48,7 +51,7 @@ def fit_scale(probabilities: Shares, right: Bools, weights: Shares) -> Scale:
         total = (weights * (np.logaddexp(0, z) - y * z)).sum() + (prior**2).sum() / 2
         return float(total), np.array([(error * x).sum(), error.sum()]) + prior
 
-    bounds = [(SMALLEST_SLOPE, None), (None, None)]
+    bounds = [(SMALLEST_SLOPE, LARGEST), (-LARGEST, LARGEST)]
     slope, intercept = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds).x
     return Scale(slope=float(slope), intercept=float(intercept))
 
