@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 MIRROR ?=
-VERIFIED = $(wildcard build/*/notebooks/0[67]_*.ipynb build/*/notebooks/10_*.ipynb)
+VERIFIED = $(wildcard build/*/notebooks/0[678]_*.ipynb build/*/notebooks/10_*.ipynb)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)
 

@@ -16,7 +16,7 @@ PROJECT = Path(__file__).parents[1]
 TINY_SHOP = {"products": 400, "seed": 2015}
 TINY_RECIPE = {"epochs": 1, "min_updates": 2, "batch_size": 32}
 TINY_LABELS = {"budgets": [20, 40], "seeds": 2, "candidates": 100}
-TINY_VARIANTS = ("naive", "linear", "brand", "brand_text", "brand_text_image", "lstm")
+TINY_VARIANTS = ("naive", "linear", "brand", "brand_text", "brand_text_image", "lstm", "robust", "best")
 """One of each kind of stage: starting a stage takes longer than all that it trains here."""
 
 

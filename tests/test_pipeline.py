@@ -29,6 +29,7 @@ from pipeline import (
 REPO = Repo(str(PROJECT))
 STAGES = {stage.addressing: stage for stage in REPO.index.stages if stage.addressing != "data.dvc"}
 SECTIONS = {"SplitParams": "split", "CleanParams": "clean", "TextParams": "text", "ImageParams": "image"}
+SECTIONS |= {"BusinessParams": "business"}
 STUDY = yaml.safe_load((PROJECT / "params.yaml").read_text("utf-8"))["study"]
 every_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 
@@ -99,7 +100,7 @@ def test_git_keeps_the_reports_and_the_cache_keeps_the_rest(stage):
 
 def test_stages_cover_every_catalogue_and_variant():
     params = yaml.safe_load((PROJECT / "params.yaml").read_text("utf-8"))
-    names = ("collect", "clean", "text", "image", "results", "errors", "labels", "report")
+    names = ("collect", "clean", "text", "image", "results", "errors", "business", "labels", "report")
     single = [f"{name}@{key}" for name in names for key in STUDY]
     trained = [f"train@{key}-{variant}" for key in STUDY for variant in params["variants"]]
     assert sorted(STAGES) == sorted(single + trained)
@@ -224,4 +225,4 @@ def test_changing_one_variant_runs_that_variant_and_what_depends_on_it(tiny):
     assert result.returncode == 0, result.stdout + result.stderr
     first, second, *analyses, last = ran(result.stdout)
     assert [first, second, last] == ["train@demo-brand", "results@demo", "report@demo"]
-    assert sorted(analyses) == ["errors@demo", "labels@demo"]
+    assert sorted(analyses) == ["business@demo", "errors@demo", "labels@demo"]

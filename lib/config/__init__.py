@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from lib.config.base import LEVELS, Input, Section, Share, Size, Split, Strict, Text
+from lib.config.business import BusinessParams, Costs
 from lib.config.catalogue import Backbone, Catalogue, Kind
 from lib.config.labels import LabelParams
 from lib.config.params import (
@@ -44,9 +45,11 @@ from lib.errors import StudyError, nearest
 __all__ = [
     "LEVELS",
     "Backbone",
+    "BusinessParams",
     "Catalogue",
     "ChainVariant",
     "CleanParams",
+    "Costs",
     "Decoding",
     "DenseVariant",
     "FusionVariant",

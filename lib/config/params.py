@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lib.config.base import Share, Size, Split, Strict, Text
+from lib.config.business import BusinessParams
 from lib.config.labels import LabelParams
 from lib.config.variants import (
     DenseVariant,
@@ -14,6 +15,7 @@ from lib.config.variants import (
     LSTMVariant,
     NaiveVariant,
     PartsVariant,
+    PathFusionVariant,
     SequentialVariant,
     Variant,
 )
@@ -134,6 +136,7 @@ class Params(Strict):
     variants: dict[str, Variant] = Field(min_length=1)
     recipes: dict[str, Recipe] = Field(min_length=1)
     runs: list[Runs] = Field(min_length=1)
+    business: BusinessParams
     labels: LabelParams
 
     @model_validator(mode="after")
@@ -143,6 +146,15 @@ class Params(Strict):
                 _known(f"variants.{name}.of names", "variant", [part], list(self.variants))
                 if settings != self.variants[part]:
                     raise ValueError(f"variants.{name}.of.{part} differs from variants.{part}; write {part}: *{part}")
+        return self
+
+    @model_validator(mode="after")
+    def _business_deploys_a_fusion(self) -> Self:
+        name = self.business.variant
+        _known("business.variant names", "variant", [name], list(self.variants))
+        _known("business.recipe names", "recipe", [self.business.recipe], list(self.recipes))
+        if not isinstance(self.variants[name], PathFusionVariant):
+            raise ValueError(f"business.variant: only a 'path_fusion' can be deployed, and '{name}' is none")
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from lib.config import Catalogue, report_dir
 from lib.figures import look
 from lib.published import published
 from lib.report import notebooks
+from lib.report.business_section import business_section
 from lib.report.claims import claims_context
 from lib.report.errors_section import errors_section
 from lib.report.facts import Facts, facts
@@ -90,6 +91,7 @@ def write_source(catalogue: str, settings: Catalogue, results: Results, folder: 
         "facts": data,
         "figures": _figures(catalogue, folder),
         "errors": errors_section(catalogue, folder),
+        "business": business_section(catalogue, folder),
         "pages": pages,
         "published": _published(),
         **claims_context(catalogue),
@@ -97,7 +99,10 @@ def write_source(catalogue: str, settings: Catalogue, results: Results, folder: 
     }
     text = environment().get_template("index.md.j2").render(context)
     (folder / "index.md").write_text(text, "utf-8")
-    return _summary(catalogue, settings, data)
+    if context["business"]:
+        text = environment().get_template("marketplace.md.j2").render(context)
+        (folder / f"{context['business']['page']}.md").write_text(text, "utf-8")
+    return _summary(catalogue, settings, data) | {"marketplace": context["business"] is not None}
 
 
 def index_entry(summary: dict[str, Any], results: Results) -> dict[str, Any]:
@@ -105,7 +110,8 @@ def index_entry(summary: dict[str, Any], results: Results) -> dict[str, Any]:
     best, rows = results.best(), []
     for metric in HEADLINE_METRICS:
         rows.append({split: cell(results.number(best, metric, split=split)) for split in ("random", "grouped")})
-    return {**summary, "best": label(best), "rows": dict(zip(HEADLINE_METRICS, rows, strict=True))}
+    numbers = {"best": label(best), "rows": dict(zip(HEADLINE_METRICS, rows, strict=True))}
+    return {"marketplace": False, **summary, **numbers}
 
 
 def _published() -> dict[str, float]:

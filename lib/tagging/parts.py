@@ -46,6 +46,12 @@ class NewProducts(NamedTuple):
             None if "image" in hidden else self.image,
         )
 
+    def take(self, rows: npt.NDArray[np.integer]) -> "NewProducts":
+        """Take some rows, in that order."""
+        places = rows.tolist()
+        image = None if self.image is None else self.image[rows]
+        return NewProducts([self.brand[i] for i in places], [self.text[i] for i in places], image)
+
 
 class Part(Protocol):
     """What a tagger asks of a model."""

@@ -36,7 +36,8 @@ class Threshold(Strict):
     precision
         The promise: so large a share of what is tagged automatically is right, at least.
     depth
-        Levels that are tagged: 3 is the whole path, 1 the first level.
+        Levels that are tagged: 3 is the whole path, 1 the first level. A promise of depth 2 is of products that are
+        tagged to level 2 and no deeper.
     confidence
         None where no threshold can be promised.
     """
@@ -56,7 +57,8 @@ class Promises(Strict):
     scales
         By the set of inputs at hand (names joined by `+`, empty for none), for each depth 1, 2, 3.
     candidates
-        Share of products whose list should hold the right path -> smallest probability of a listed path.
+        Share of lists that should hold the right path -> smallest probability of a listed path; for the products whose
+        whole path is not tagged at the study's main precision.
     """
 
     certainty: Share

@@ -1,0 +1,224 @@
+"""The `business` stage: what the deployed model may promise on calibration products, and keeps on test products.
+
+Three parts of the held-out products have three jobs. *Tuning* products (a third of the validation groups) chose the
+fusion's weights and fit the calibration. *Calibration* products, the rest of them, were seen by nothing that is
+fitted: on
+them promises are made. *Test* products are only measured.
+"""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from lib import config
+from lib.artifacts import existing, read_json, whole
+from lib.business_measure import Groups
+from lib.config import LEVELS, build_dir, report_dir
+from lib.errors import StudyError
+from lib.fusion import path_numbers
+from lib.runs import Run
+from lib.splits import test_rows, training_rows, tuning_rows
+from lib.tagging.calibrate import fit_scales, is_right
+from lib.tagging.guarantee import representatives, smallest_listed, thresholds
+from lib.tagging.parts import NewProducts, load_part
+from lib.tagging.promises import Promises, Threshold
+from lib.tagging.tagger import About, Backbone, Tagger, Tags, write_folder
+
+FOLDER = "business"
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+class Part(NamedTuple):
+    """Some rows of the catalogue.
+
+    Attributes
+    ----------
+    codes : array, shape (rows, 3)
+    groups : array, shape (rows,)
+    one_each : array
+        Places among these rows of one row of each group.
+    """
+
+    products: NewProducts
+    codes: npt.NDArray[np.int16]
+    groups: npt.NDArray[np.int32]
+    one_each: Ints
+
+
+class Study(NamedTuple):
+    """A deployed model, and the products that it is judged on; `settings` is the section `business` of params.yaml."""
+
+    catalogue: str
+    settings: config.BusinessParams
+    tagger: Tagger
+    tuning: Part
+    calibration: Part
+    test: Part
+    trained_on: int
+
+
+class Judged(NamedTuple):
+    """What the tagger says of a part.
+
+    Attributes
+    ----------
+    right : bool array, shape (rows, 3)
+        Whether the best path down to each depth is the true one.
+    truth : float64 array, shape (rows,)
+        Probability of the true path.
+    """
+
+    tags: Tags
+    right: Bools
+    truth: Floats
+
+    @property
+    def confidence(self) -> Floats:
+        """Calibrated if the tagger has promises, shape (rows, 3)."""
+        return self.tags.confidence
+
+
+def open_study(catalogue: str) -> Study:
+    """Read the deployed model as the `train` stage left it, and the held-out products.
+
+    Raises
+    ------
+    StudyError
+        If the model, or an earlier stage's output, is missing.
+    """
+    params = config.load_params()
+    settings, folder = params.business, build_dir(catalogue)
+    columns = [f"{level}_code" for level in LEVELS]
+    text = {"plain": "text", "masked": "masked_text"}.get(settings.text)
+    if text is None:
+        raise StudyError("business.text: a tagger reads plain or masked text. Got titled instead.")
+    split_column = f"{settings.split}_split"
+    wanted = ["brand", text, "group", "sampling_key", split_column, *columns]
+    products = pd.read_parquet(existing(folder / "clean" / "products.parquet"), columns=wanted)
+    sizes = config.load_catalogue(catalogue).train_sizes
+    size = "all" if "all" in sizes else max(size for size in sizes if isinstance(size, int))
+    run = Run(settings.recipe, settings.text, settings.split, size, 0)
+    train, held = training_rows(products, settings.split, run.size, run.seed)
+    tagger = _load(catalogue, params, run.key(len(train)))
+    features = np.load(existing(folder / "image" / "features.npy"), mmap_mode="r")
+    variant = tagger.about.variant
+    tuned = tuning_rows(products, held, variant.tuning_share)
+
+    def part(rows: Ints) -> Part:
+        table, keys = products.iloc[rows], products["sampling_key"].to_numpy(np.uint64)[rows]
+        image = np.asarray(features[rows]) if "image" in variant.inputs else None
+        new = NewProducts(table["brand"].tolist(), table[text].tolist(), image)
+        groups = table["group"].to_numpy(np.int32)
+        return Part(new, table[columns].to_numpy(np.int16), groups, representatives(groups, keys))
+
+    test = test_rows(products, settings.split)
+    parts = [part(np.sort(rows)) for rows in (held[tuned], held[~tuned], test)]
+    if not len(parts[1].groups) or not len(parts[2].groups):
+        raise StudyError(f"'{catalogue}' has no validation or no test products left to make and to check promises on.")
+    return Study(catalogue, settings, tagger, *parts, len(train))
+
+
+def _load(catalogue: str, params: config.Params, key: str) -> Tagger:
+    """Put the deployed model together from the files of the `train` stage."""
+    name = params.business.variant
+    variant, stop_words = config.get_variant(params, name), params.text.stop_words
+    if not isinstance(variant, config.PathFusionVariant):
+        raise StudyError(f"business.variant: only a 'path_fusion' can be deployed, and '{name}' is none.")
+    model, image = build_dir(catalogue, "models", name), build_dir(catalogue, "image")
+    manifest, taxonomy = read_json(image / "manifest.json"), read_json(build_dir(catalogue, "clean", "taxonomy.json"))
+    backbone = Backbone(
+        settings=config.load_catalogue(catalogue).image,
+        weights_sha256=manifest["weights_sha256"],
+        dimension=manifest["dimension"],
+    )
+    about = About(
+        catalogue=catalogue,
+        key=key,
+        text=params.business.text,
+        stop_words=stop_words,
+        variant=variant,
+        weights=read_json(model / f"{key}.json")["weights"],
+        backbone=backbone if "image" in variant.inputs else None,
+    )
+    counts = [len(names) for names in taxonomy["levels"]]
+    parts = {part: load_part(model / f"{part}-{key}", of, counts, stop_words) for part, of in variant.of.items()}
+    return Tagger(about, taxonomy, parts)
+
+
+def reweighted(tagger: Tagger, weights: dict[str, float]) -> Tagger:
+    """Return the same parts with one weight each, on every level and for every set of inputs, and not calibrated."""
+    same = {part: [weight] * len(LEVELS) for part, weight in weights.items()}
+    about = tagger.about.model_copy(update={"weights": dict.fromkeys(tagger.about.weights, same)})
+    return Tagger(about, {"levels": tagger.levels, "paths": tagger.paths}, tagger.parts)
+
+
+def judge(tagger: Tagger, part: Part, hidden: Collection[str] = ()) -> Judged:
+    """Tag a part's products, with some inputs hidden if asked, and compare with the truth."""
+    tags = tagger.tag(part.products, hidden)
+    truth = path_numbers(part.codes, tagger.paths)
+    return Judged(tags, is_right(tags, tagger.paths, part.codes), tags.probabilities[np.arange(len(truth)), truth])
+
+
+def calibrate(study: Study) -> None:
+    """Fit the calibration on tuning products: the tagger's confidences are calibrated then, and nothing is promised."""
+    part = study.tuning
+    scales = fit_scales(study.tagger, part.products, part.codes, part.groups)
+    study.tagger.promises = Promises(certainty=study.settings.certainty, scales=scales, thresholds=[], candidates={})
+
+
+def promise(study: Study, calibration: Judged, tuning: Judged) -> Promises:
+    """Make the promises on calibration products, one product a group, and give them to the tagger."""
+    settings, one, tuned = study.settings, study.calibration.one_each, study.tuning.one_each
+    found = {p: lowest(study, calibration.confidence[one], calibration.right[one], tuning.confidence[tuned], p)
+             for p in settings.precisions}  # fmt: skip
+    whole_path = found[settings.precision][2]
+    to_people = calibration.confidence[one, 2] < (np.inf if whole_path is None else whole_path)
+    truth = calibration.truth[one][to_people]
+    assert study.tagger.promises is not None, "calibrate comes first"
+    study.tagger.promises = Promises(
+        certainty=settings.certainty,
+        scales=study.tagger.promises.scales,
+        thresholds=[
+            Threshold(precision=precision, depth=depth, confidence=value)
+            for precision, values in found.items()
+            for depth, value in enumerate(values, 1)
+        ],
+        candidates={str(share): smallest_listed(truth, share) for share in settings.candidate_coverage},
+    )
+    return study.tagger.promises
+
+
+def lowest(study: Study, confidence: Floats, right: Bools, tuning: Floats, precision: float) -> list[float | None]:
+    """Return the thresholds of one promise (`lib.tagging.guarantee.thresholds`) with the study's settings."""
+    return thresholds(confidence, right, tuning, precision, study.settings.certainty, study.settings.steps)
+
+
+def depths(study: Study, judged: Judged, precision: float) -> Ints:
+    """Return to which depth each row is tagged without a person, 0 to 3, at a promised precision."""
+    assert study.tagger.promises is not None, "promises come first"
+    return judged.tags.depth(study.tagger.promises.thresholds_for(precision))
+
+
+def groups_of(part: Part) -> Groups:
+    """Return the groups of a part's rows, to draw from."""
+    return Groups.of(part.groups)
+
+
+def write_tagger(study: Study, card: str) -> None:
+    """Write the deployable folder, `build/NAME/tagger/`, with its promises and its card."""
+    taxonomy = read_json(build_dir(study.catalogue, "clean", "taxonomy.json"))
+    model = build_dir(study.catalogue, "models", study.settings.variant)
+    folder = build_dir(study.catalogue, "tagger")
+    write_folder(folder, study.tagger.about, model, taxonomy, study.tagger.promises, card)
+
+
+def write_tables(catalogue: str, tables: dict[str, pd.DataFrame]) -> None:
+    """Write each table to `reports/NAME/business/NAME.csv`."""
+    for name, table in tables.items():
+        with whole(report_dir(catalogue, FOLDER, f"{name}.csv")) as partial:
+            table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")

@@ -1,0 +1,97 @@
+"""The page for a marketplace's manager, and what the study page says of it: looked up in `reports/NAME/business/`."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lib.artifacts import existing, read_json
+from lib.config import report_dir
+from lib.tables import records
+
+PAGE = "marketplace"
+NOTEBOOK = "08_business"
+BUDGET = ("labels", "budget.csv")
+"""If another stage has written it: columns `labels` and `why`, the recommended budget in the first row."""
+
+ENOUGH = 0.05
+"""Without that file: labels are enough where path accuracy is within so many points of what all of them give."""
+
+FIGURES = ("promises", "queue")
+
+
+def business_section(catalogue: str, folder: Path) -> dict[str, Any] | None:
+    """Return what `marketplace.md.j2` shows, with the figures copied into `folder`; None if the stage has not run."""
+    tables = report_dir(catalogue, "business")
+    if not tables.is_dir():
+        return None
+    study = records(_read(tables / "study.csv"))[0]
+    thousand = _read(tables / "thousand.csv")
+    rows = [_row(row) for row in records(thousand[thousand["unit"] == "distinct products"])]
+    shown = next(row for row in rows if row["precision"] == study["shown_precision"])
+    main = next(row for row in rows if row["precision"] == study["precision"])
+    candidates = _read(tables / "candidates.csv")
+    listed = records(candidates[candidates["coverage"] == study["coverage"]])[0]
+    often = _read(tables / "how_often_kept.csv")
+    often = often[(often["precision"] == study["shown_precision"]) & (often["depth"] != "any level")]
+    queue = records(_read(tables / "queue.csv"))
+    return {
+        "page": PAGE,
+        "notebook": NOTEBOOK,
+        "study": study,
+        "shown": shown,
+        "main": main,
+        "rows": rows,
+        "candidates": listed,
+        "kept": float(often["kept"].min()),
+        "draws": int(often["draws"].iloc[0]),
+        "queue": max(queue, key=lambda row: row["area"]) if queue and queue[0]["errors"] else None,
+        "labels": labels_to_start_with(catalogue, study),
+        "figures": _figures(tables / "figures", folder),
+    }
+
+
+def labels_to_start_with(catalogue: str, study: dict[str, Any]) -> dict[str, Any] | None:
+    """Return how many labelled products to begin with and why, or None if nobody has measured it.
+
+    The recommendation of `labels/budget.csv` is taken where there is one. Else it is the smallest training size of the
+    deployed variant at which it is nearly as good as with all products.
+    """
+    budget = report_dir(catalogue, *BUDGET)
+    if budget.is_file():
+        found = records(_read(budget))[0]
+        return {"labels": int(found["labels"]), "why": str(found["why"])}
+    table = _read(report_dir(catalogue, "intervals.csv"))
+    same = {name: study[name] for name in ("variant", "recipe", "text", "split")}
+    same |= {"metric": "path", "measured_on": "test", "decoding": "valid_path"}
+    table = table[(table[list(same)] == list(same.values())).all(axis=1)].sort_values("train_size")
+    if table["train_size"].nunique() < 2:
+        return None
+    most = float(table["mean"].iloc[-1])
+    enough = records(table[table["mean"] >= most - ENOUGH])[0]
+    why = (
+        f"with {enough['train_size']:,} training products the model gets {100 * enough['mean']:.0f}% of whole "
+        "paths right, "
+        f"and with {table['train_size'].iloc[-1]:,} it gets {100 * most:.0f}%"
+    )
+    return {"labels": int(enough["train_size"]), "why": why}
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    whole = {name: round(value) for name, value in row.items() if name not in ("precision", "unit")}
+    return {**whole, "precision": row["precision"], "tagged": whole["whole"] + whole["parent"]}
+
+
+def _read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(existing(path), keep_default_na=False)
+
+
+def _figures(source: Path, folder: Path) -> dict[str, dict[str, str]]:
+    """Copy the figures of the page under names that no other stage's figure has."""
+    described: dict[str, dict[str, str]] = read_json(source / "figures.json")
+    chosen = {name: described[name] for name in FIGURES if name in described}
+    for name, figure in chosen.items():
+        figure["file"] = f"business_{name}.png"
+        shutil.copyfile(existing(source / f"{name}.png"), folder / figure["file"])
+    return chosen
