@@ -65,8 +65,8 @@ def network_of(backbone: Backbone, weights: Path | None, photos: int) -> Network
 # Ready features
 
 
-def open_features(path: Path, tagger: Tagger) -> Features:
-    """Open an array of vectors, a row for each row of the table, without reading it.
+def count_features(path: Path, tagger: Tagger) -> int:
+    """Count the rows of an array of vectors, after a look at whether the tagger can read them.
 
     Raises
     ------
@@ -87,25 +87,27 @@ def open_features(path: Path, tagger: Tagger) -> Features:
             f"{path} was made with other weights than this tagger's '{wanted.settings.backbone}' had: {manifest.name} "
             f"beside it says {found[:12]}, expected {wanted.weights_sha256[:12]}."
         )
-    return features
+    return len(features)
 
 
-def with_features(chunks: Iterator[Chunk], features: Features, path: Path) -> Iterator[Chunk]:
+def with_features(chunks: Iterator[Chunk], path: Path, count: int) -> Iterator[Chunk]:
     """Give products the vectors of their rows.
 
     Raises
     ------
     StudyError
-        If there are fewer or more of them than rows.
+        If they are not as many (`count`) as the rows.
     """
     rows = 0
     for chunk in chunks:
         rows += len(chunk.places) + len(chunk.rejects)
-        if rows > len(features):
-            raise StudyError(f"{path} holds {len(features):,} rows, and the table has more.")
-        yield chunk._replace(products=chunk.products._replace(image=features[chunk.places]))
-    if rows != len(features):
-        raise StudyError(f"{path} holds {len(features):,} rows, and the table {rows:,}.")
+        if rows > count:
+            raise StudyError(f"{path} holds {count:,} rows, and the table has more.")
+        # Opened anew each time: what was read of one mapping would count as this process's memory until its end.
+        vectors = np.array(np.load(path, mmap_mode="r", allow_pickle=False)[chunk.places])
+        yield chunk._replace(products=chunk.products._replace(image=vectors))
+    if rows != count:
+        raise StudyError(f"{path} holds {count:,} rows, and the table {rows:,}.")
 
 
 # Photos

@@ -193,7 +193,7 @@ def _nothing(tagger: Tagger) -> str:
 def _check(job: Job, tagger: Tagger) -> None:
     if job.images is not None and job.features is not None:
         raise StudyError("--images and --features: expected one of the two.")
-    if "image" not in tagger.inputs and (job.images or job.features):
+    if (job.images or job.features) and ("image" not in tagger.inputs or tagger.about.backbone is None):
         raise StudyError(f"{job.model} does not look at photos. It reads {', '.join(tagger.inputs)}.")
     paths = [job.table.resolve(), job.output.resolve(), job.rejects_path.resolve()]
     if len(set(paths)) < len(paths):
@@ -209,8 +209,8 @@ def _with_images(job: Job, tagger: Tagger) -> Iterator[Chunk]:
     wanted = Wanted(layout, needed, job.columns, usual, by_name, each_row=job.features is not None)
     backbone = tagger.about.backbone
     if job.features is not None:
-        features = photo_vectors.open_features(job.features, tagger)
-        return photo_vectors.with_features(read_chunks(job.table, wanted, tagger, ROWS), features, job.features)
+        count = photo_vectors.count_features(job.features, tagger)
+        return photo_vectors.with_features(read_chunks(job.table, wanted, tagger, ROWS), job.features, count)
     if job.images is not None and backbone is not None and "image" not in job.without:
         open_store(job.images)
         many = is_many(job.images)
