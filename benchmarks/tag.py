@@ -113,9 +113,10 @@ def measure(kind, values):
 
 
 def report(label, found):
+    """Print a line; processor time is of the process alone, not of those that compute photos for it."""
     rate, of_cpu = found["products"] / found["seconds"], found["products"] / found["cpu"]
     print(f"{label:28} {found['products']:>9,} products {rate:9,.0f}/s", end="  ")
-    print(f"{of_cpu:9,.0f} per processor second  peak {found['mib']:7,.0f} MiB", flush=True)
+    print(f"{of_cpu:9,.0f} per own processor second  peak {found['mib']:7,.0f} MiB", flush=True)
 
 
 def main():

@@ -18,7 +18,8 @@ def picture(chart: Chart) -> Image:
     file = BytesIO()
     with in_style():
         chart.figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
-    return Image(file.getvalue(), metadata={"alt": chart.alt, "caption": chart.caption}, alt=chart.alt)
+    about = {"alt": chart.alt, "caption": chart.caption}
+    return Image(file.getvalue(), metadata=about, alt=chart.alt)  # type: ignore[no-untyped-call]
 
 
 def charts(tour: Tour, number: int, brand: str, text: str, hide_photo: bool) -> list[Chart]:
@@ -41,9 +42,10 @@ def show(
     shown = tour.products[number]
     brand, text = shown.brand if brand is None else brand, shown.text if text is None else text
     if shown.label:
-        display(Markdown(f"The shop puts this product into **{shown.label}**."))
+        words = f"The shop puts this product into **{shown.label}**."
+        display(Markdown(words))  # type: ignore[no-untyped-call]
     for chart in charts(tour, number, brand, text, hide_photo):
-        display(picture(chart))
+        display(picture(chart))  # type: ignore[no-untyped-call]
 
 
 def controls(tour: Tour) -> widgets.VBox:
