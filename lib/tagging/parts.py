@@ -69,7 +69,7 @@ class LinearPart:
 
     def __init__(self, stem: Path, variant: config.LinearVariant, class_counts: Sequence[int], stop_words: str) -> None:
         names = artifacts.read_json(stem.with_name(f"{stem.name}.json"))
-        arrays = load_arrays(stem.with_name(f"{stem.name}.safetensors"))
+        arrays = load_arrays(artifacts.existing(stem.with_name(f"{stem.name}.safetensors")))
         self.brands: list[str] = names["brands"]
         self._brand_columns: dict[str | None, int] = {brand: column for column, brand in enumerate(self.brands)}
         self._counts = _counter(names["ngrams"], variant.ngrams, stop_words)
@@ -137,7 +137,7 @@ class NetworkPart:
 
     def __init__(self, stem: Path, variant: config.MLPVariant, class_counts: Sequence[int], stop_words: str) -> None:
         names = artifacts.read_json(stem.with_name(f"{stem.name}.json"))
-        tensors = load_tensors(stem.with_name(f"{stem.name}.safetensors"))
+        tensors = load_tensors(artifacts.existing(stem.with_name(f"{stem.name}.safetensors")))
         self.brands: list[str] = names["brands"]
         self._brand_numbers: dict[str | None, int] = {
             brand: number for number, brand in enumerate(self.brands, UNKNOWN_BRAND + 1)

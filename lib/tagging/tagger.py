@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
 from scipy.special import log_softmax
 
 from lib import artifacts, config
@@ -44,12 +45,13 @@ class Backbone(Strict):
 
 
 class About(Strict):
-    """What `tagger.json` holds."""
+    """What `tagger.json` holds. A product's text is made of the fields that `text_from` lists, in this order."""
 
     format: Literal[1] = FORMAT
     catalogue: str
     key: str
     text: config.Text
+    text_from: tuple[Literal["title", "description"], ...] = ("description",)
     stop_words: str
     variant: config.PathFusionVariant
     weights: dict[str, dict[str, list[float]]]
@@ -90,9 +92,19 @@ class Tagger:
         Raises
         ------
         StudyError
-            If a file is missing, or the folder is of another format.
+            If a file is missing or damaged, if files do not fit one another, or if the folder is of another format.
         """
+        if not folder.is_dir():
+            raise StudyError(f"There is no tagger in {folder}. `dvc repro` makes one for each catalogue.")
         about = _read_about(folder / ABOUT)
+        try:
+            return cls._load(folder, about)
+        except (SafetensorError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise StudyError(f"{folder} is damaged, or its files are not of one tagger ({problem}).") from error
+
+    @classmethod
+    def _load(cls, folder: Path, about: About) -> "Tagger":
         taxonomy = artifacts.read_json(folder / "taxonomy.json")
         counts = [len(names) for names in taxonomy["levels"]]
         parts = {
@@ -114,7 +126,8 @@ class Tagger:
         shown = products.without(hidden)
         said = [part.log_probabilities(shown) for part in self.parts.values()]
         levels = pool_paths(said, self.present(shown), self._weights)
-        return np.asarray(log_softmax(sum(level[:, self.paths[:, i]] for i, level in enumerate(levels)), axis=1))
+        pooled = log_softmax(sum(level[:, self.paths[:, i]] for i, level in enumerate(levels)), axis=1)
+        return np.asarray(pooled, np.float64)
 
     def tag(self, products: NewProducts, hidden: Collection[str] = ()) -> "Tags":
         """Tag products."""
@@ -141,6 +154,10 @@ class Tagger:
         present = self.present(products)
         rows = zip(*(array.tolist() for array in present.values()), strict=True)
         return ["+".join(name for name, there in zip(present, row, strict=True) if there) for row in rows]
+
+    def calibrated(self, probabilities: Shares, inputs: str) -> Shares:
+        """Turn probabilities of whole paths of a product with this set of inputs into confidences."""
+        return probabilities if self.promises is None else self.promises.scales[inputs][-1](probabilities)
 
     def names(self, path: int) -> list[str]:
         """Return the names of a path's three classes."""
@@ -228,7 +245,10 @@ def write_folder(
 
 def _read_about(path: Path) -> About:
     """Read `tagger.json`; its format is looked at before anything else."""
-    content = artifacts.read_json(path)
+    try:
+        content = artifacts.read_json(path)
+    except ValueError as error:
+        raise StudyError(f"{path} is damaged: {error}.") from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         raise StudyError(f"{path}: this program reads taggers of format {FORMAT}. Found {found!r}. Train it again.")

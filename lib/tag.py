@@ -1,0 +1,91 @@
+"""Tag a table of new products: category path, confidence, and *auto* or *review* for each.
+
+    python -m lib.tag NEW.csv --catalogue fashion --precision 0.99 -o tagged.csv
+
+The table is CSV, TSV, JSON lines or Parquet, with columns product_id, brand, description (as the tagger reads them)
+and, with --images, image: the name of each product's photo. A product may lack any of these, and the result says
+which it had. What is tagged automatically is right as often as --precision says; everything else goes to a person,
+with the paths to choose from. What could not be used is written to a second table, with the reason.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lib import config
+from lib.errors import StudyError
+from lib.tagging.columns import check_field, parse_columns
+from lib.tagging.stream import Job, tag_table
+
+
+def job_of(argv: Sequence[str] | None) -> Job:
+    """Read the command line.
+
+    Raises
+    ------
+    StudyError
+        If a column or a catalogue is unknown.
+    """
+    arguments = _parser().parse_args(argv)
+    if arguments.model is None:
+        config.load_catalogue(arguments.catalogue)
+        arguments.model = config.build_dir(arguments.catalogue, "tagger")
+    return Job(
+        table=arguments.table,
+        output=arguments.output,
+        model=arguments.model,
+        precision=arguments.precision,
+        shown=arguments.candidates,
+        columns=parse_columns(arguments.column),
+        without=[check_field(name) for name in arguments.without],
+        images=arguments.images,
+        features=arguments.features,
+        weights=arguments.weights,
+        rejects=arguments.rejects,
+        encoding=arguments.encoding,
+        delimiter="\t" if arguments.delimiter == "\\t" else arguments.delimiter,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lib.tag", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("table", type=Path, help="new products: .csv, .tsv, .jsonl or .parquet; text may be compressed (.csv.gz)")
+    add("-o", "--output", type=Path, required=True, metavar="FILE", help="the result: .csv or .parquet")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--catalogue", metavar="NAME", help="the tagger that the study trained for this catalogue")
+    which.add_argument("--model", type=Path, metavar="FOLDER", help="a tagger's folder, wherever it is")
+    add("--precision", type=float, required=True, metavar="SHARE", help="of what is tagged automatically, such as 0.99")
+    add("--images", type=Path, metavar="PLACE", help="a folder or a zip archive of photos")
+    add("--features", type=Path, metavar="FILE.npy", help="instead: the photos' vectors, a row for each of the table's")
+    add("--column", action="append", default=[], metavar="FIELD=COLUMN", help="where the table calls a field otherwise")
+    add("--without", action="append", default=[], metavar="FIELD", help="a field that no product has")
+    share = "share of products whose candidates should hold the right path (default: the largest that is known)"
+    add("--candidates", type=float, metavar="SHARE", help=share)
+    add("--rejects", type=Path, metavar="FILE", help="what could not be used (default: OUTPUT.rejects.csv)")
+    add("--weights", type=Path, metavar="FILE", help="the photos' network (default: as params.yaml says)")
+    add("--encoding", help="of a CSV file (default: utf-8)")
+    add("--delimiter", help="of a CSV file (default: a comma)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line, and return its exit status: 0, 1 for an error, 2 for a wrong command, 130 if stopped."""
+    try:
+        job = job_of(argv)
+        summary = tag_table(job)
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. Nothing is written.", file=sys.stderr)
+        return 130
+    print(summary.text(job))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

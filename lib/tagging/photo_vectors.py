@@ -1,0 +1,208 @@
+"""Vectors of new products' photos: from ready features, or through the very network that the tagger learnt with."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from lib import config
+from lib.artifacts import existing, file_sha256, read_json
+from lib.backbones import find_weights
+from lib.errors import StudyError
+from lib.extractor import Extractor, Features, choose_device, choose_setup
+from lib.photos import PhotoError, Pixels, decode_photo
+from lib.records import PHOTO, Reject
+from lib.shards import MAX_PROCESSES, Network
+from lib.tagging.incoming import Chunk
+from lib.tagging.photo_store import Store, open_store
+from lib.tagging.tagger import Backbone, Tagger
+from lib.workers import cores, worker_pool
+
+PART = 256  # photos that a process is given at once
+
+
+class Computed(NamedTuple):
+    """What a process makes of some photos: a row each, zeros where there is none, and why there is none, or empty."""
+
+    features: Features
+    reasons: list[str]
+
+
+def network_of(backbone: Backbone, weights: Path | None, photos: int) -> Network:
+    """Return the network that made the vectors which a tagger learnt from.
+
+    Parameters
+    ----------
+    weights
+        Their file; None where the settings name weights of torchvision.
+    photos
+        About how many there are: compiling the network takes a minute or two, and pays from some thousands on.
+
+    Raises
+    ------
+    StudyError
+        If the weights are others, or cannot be had.
+    """
+    params = config.load_params()
+    pretrained = find_weights(backbone.settings, weights)
+    found = file_sha256(existing(pretrained.path))
+    if found != backbone.weights_sha256:
+        raise StudyError(
+            f"{pretrained.path} holds other weights than those that this tagger's '{backbone.settings.backbone}' had: "
+            f"their SHA-256 begins with {found[:12]}, expected {backbone.weights_sha256[:12]}."
+        )
+    device = choose_device(params.accelerator)
+    setup = choose_setup(backbone.settings, pretrained, params.image, device, photos)
+    return Network(backbone.settings, pretrained, setup, device)
+
+
+# Ready features
+
+
+def count_features(path: Path, tagger: Tagger) -> int:
+    """Count the rows of an array of vectors, after a look at whether the tagger can read them.
+
+    Raises
+    ------
+    StudyError
+        If it is no such array; or if a manifest beside it, as the `image` stage writes one, names other weights.
+    """
+    wanted = tagger.about.backbone
+    try:
+        features: Features = np.load(existing(path), mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise StudyError(f"{path} is not a NumPy array of numbers: {error}.") from error
+    if wanted is None or features.ndim != 2 or features.shape[1] != wanted.dimension:
+        expected = f"vectors of {wanted.dimension} numbers" if wanted else "no photos at all"
+        raise StudyError(f"{path}: this tagger reads {expected}. Found an array of the shape {features.shape}.")
+    manifest = path.with_name("manifest.json")
+    if manifest.is_file() and (found := read_json(manifest).get("weights_sha256", "")) != wanted.weights_sha256:
+        raise StudyError(
+            f"{path} was made with other weights than this tagger's '{wanted.settings.backbone}' had: {manifest.name} "
+            f"beside it says {found[:12]}, expected {wanted.weights_sha256[:12]}."
+        )
+    return len(features)
+
+
+def with_features(chunks: Iterator[Chunk], path: Path, count: int) -> Iterator[Chunk]:
+    """Give products the vectors of their rows.
+
+    Raises
+    ------
+    StudyError
+        If they are not as many (`count`) as the rows.
+    """
+    rows = 0
+    for chunk in chunks:
+        rows += len(chunk.places) + len(chunk.rejects)
+        if rows > count:
+            raise StudyError(f"{path} holds {count:,} rows, and the table has more.")
+        # Opened anew each time: what was read of one mapping would count as this process's memory until its end.
+        vectors = np.array(np.load(path, mmap_mode="r", allow_pickle=False)[chunk.places])
+        yield chunk._replace(products=chunk.products._replace(image=vectors))
+    if rows != count:
+        raise StudyError(f"{path} holds {count:,} rows, and the table {rows:,}.")
+
+
+# Photos
+
+
+def with_photos(chunks: Iterator[Chunk], source: Path, network: Network) -> Iterator[Chunk]:
+    """Give products the vectors of their photos, in order; a photo that cannot be used becomes a reject of its own.
+
+    On a processor every core has a process with one thread, as in the `image` stage, and only so many chunks are under
+    way that none of them waits. On a GPU the photos are decoded in threads.
+    """
+    open_store(source)  # a wrong one is an error before anything is computed
+    first = list(islice(chunks, 2))
+    chunks = chain(first, chunks)
+    processes = min(cores(), MAX_PROCESSES)
+    if network.device.type == "cuda" or len(first) < 2:  # or less work than starting a process
+        for chunk in chunks:
+            yield _joined(chunk, compute(source, chunk.photos, network, cores()))
+        return
+    waiting: deque[tuple[Chunk, Future[Computed]]] = deque()
+    with worker_pool(processes, __name__) as pool:
+        try:
+            for chunk in chunks:
+                waiting.append((chunk, pool.submit(compute, source, chunk.photos, network, cores() // processes)))
+                if len(waiting) > 2 * processes:
+                    done, future = waiting.popleft()
+                    yield _joined(done, future.result())
+            while waiting:
+                done, future = waiting.popleft()
+                yield _joined(done, future.result())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def compute(source: Path, names: Sequence[str | None], network: Network, threads: int) -> Computed:
+    """Compute the vectors of some photos, in this process."""
+    extractor, store = _loaded(network), _opened(source)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return _compute(store, names, extractor, threads)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _compute(store: Store, names: Sequence[str | None], extractor: Extractor, threads: int) -> Computed:
+    features = np.zeros((len(names), extractor.dimension), np.float16)
+    reasons = [""] * len(names)
+    there = [row for row, name in enumerate(names) if name]
+
+    def decode(row: int) -> Pixels | str:
+        try:
+            return decode_photo(store.read(names[row] or ""), extractor.setup.size)
+        except PhotoError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(threads) as decoders:
+        decoded = decoders.map(decode, there) if threads > 1 else map(decode, there)
+        usable = []
+        for row, photo in zip(there, decoded, strict=True):
+            if isinstance(photo, str):
+                reasons[row] = photo
+            else:
+                usable.append((row, photo))
+            if len(usable) == extractor.setup.batch_size:
+                _extract(usable, extractor, features)
+        _extract(usable, extractor, features)
+    return Computed(features, reasons)
+
+
+def _extract(usable: list[tuple[int, Pixels]], extractor: Extractor, features: Features) -> None:
+    """Fill in the vectors of a batch, and begin a new one."""
+    if usable:
+        rows, photos = zip(*usable, strict=True)
+        features[list(rows)] = extractor(torch.from_numpy(np.stack(photos)))
+        usable.clear()
+
+
+@cache
+def _loaded(network: Network) -> Extractor:
+    """Load a network once a process."""
+    return network.load()
+
+
+@cache
+def _opened(source: Path) -> Store:
+    """Open photos once a process."""
+    return open_store(source)
+
+
+def _joined(chunk: Chunk, computed: Computed) -> Chunk:
+    lost = [
+        Reject(product_id, f"{PHOTO}{'not found' if reason == 'not found' else 'broken'}", f"'{name}': {reason}")
+        for product_id, name, reason in zip(chunk.ids, chunk.photos, computed.reasons, strict=True)
+        if reason
+    ]
+    products = chunk.products._replace(image=computed.features)
+    return chunk._replace(products=products, rejects=[*chunk.rejects, *lost])

@@ -1,0 +1,375 @@
+"""`python -m lib.tag`: a table of new products goes in, tags come out, and what does not fit is said in one message."""
+
+import csv
+import itertools
+import json
+import re
+import zipfile
+
+import made_tagger
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import tag
+from lib.errors import StudyError
+from lib.tagging import photo_vectors, stream
+from lib.tagging.columns import Usual, usual_columns
+from lib.tagging.incoming import Chunk
+from lib.tagging.parts import NewProducts
+from lib.tagging.promises import listed
+from lib.tagging.stream import Job, tag_table
+from lib.tagging.tagged import Tagged
+from lib.tagging.tagger import Tagger
+
+LEVELS = ["level_1", "level_2", "level_3"]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """Return the root of a study with a tagger for `tiny`."""
+    root = tmp_path_factory.mktemp("tag")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDY_ROOT", str(root))
+        made_tagger.make(root)
+        yield root
+
+
+@pytest.fixture
+def new(shop):
+    """Return the products of tiny as if they were new."""
+    return made_tagger.table(shop)
+
+
+@pytest.fixture
+def tagged(shop, tmp_path):
+    """Return a function that tags a table and returns the result, the rejects and the summary."""
+
+    def run(table, name="new.csv", output="tagged.csv", **options):
+        path = tmp_path / name
+        if isinstance(table, pd.DataFrame):
+            table.to_parquet(path) if path.suffix == ".parquet" else table.to_csv(path, index=False)
+        elif table is not None:
+            path.write_text(table)
+        job = Job(path, tmp_path / output, shop / "build/tiny/tagger", **{"precision": 0.9} | options)
+        summary = tag_table(job)
+        read = pd.read_parquet if output.endswith("parquet") else lambda p: pd.read_csv(p, keep_default_na=False)
+        return read(job.output), pd.read_csv(job.rejects_path, keep_default_na=False), summary
+
+    return run
+
+
+def files(folder):
+    """List what is in a folder besides the table."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("new"))
+
+
+# What comes out
+
+
+def test_every_product_has_a_path_a_confidence_and_a_decision(new, tagged):
+    found, rejects, summary = tagged(new)
+    assert list(found.columns) == list(Tagged._fields)
+    assert found["product_id"].tolist() == new["product_id"].tolist()
+    assert set(found["decision"]) <= {"auto", "auto to level 1", "auto to level 2", "review"}
+    assert found["confidence"].between(0, 1).all()
+    assert rejects.empty
+    assert summary.products == len(new)
+
+
+def test_levels_are_filled_as_far_down_as_they_are_tagged(new, tagged):
+    found, *_ = tagged(new)
+    filled = (found[LEVELS] != "").sum(axis=1)
+    assert (filled == found["decision"].map({"auto to level 1": 1, "auto to level 2": 2}).fillna(3)).all()
+    assert found["decision"].nunique() > 1
+
+
+def test_the_automatic_are_above_their_threshold_and_have_no_candidates(new, tagged):
+    found, *_ = tagged(new)
+    auto = found["decision"] == "auto"
+    assert (found["confidence"][auto] >= 0.7).all()
+    assert (found["candidates"][auto] == "").all()
+    assert (found["candidates"][~auto] != "").all()
+
+
+def test_candidates_begin_with_the_best_path_and_its_confidence(new, tagged):
+    found, *_ = tagged(new.drop(columns="description"), without=["description"])
+    for row in found[found["decision"] == "review"].itertuples():
+        first = row.candidates.split(" | ")[0]
+        assert first == f"{row.level_1} > {row.level_2} > {row.level_3} ({row.confidence:.2f})"
+
+
+def test_candidates_are_those_of_the_share_that_is_asked_for(new, tagged):
+    few, *_ = tagged(new, shown=0.9)
+    many, *_ = tagged(new)
+    assert few["candidates"].str.count(r"\|").sum() < many["candidates"].str.count(r"\|").sum()
+    with pytest.raises(StudyError, match=r"no candidates for a share of 0.5. It has those of \[0.9, 0.95\]"):
+        tagged(new, shown=0.5)
+
+
+def test_tags_are_the_taggers_own(shop, new, tagged):
+    found, *_ = tagged(new)
+    tagger = Tagger.load(shop / "build/tiny/tagger")
+    tags = tagger.tag(NewProducts(new["brand"].tolist(), new["description"].tolist()))
+    whole = found["decision"].isin(["auto", "review"]).to_numpy()
+    expected = [tagger.names(path) for path in tags.prefixes.path[:, 2][whole]]
+    assert found.loc[whole, LEVELS].to_numpy().tolist() == expected
+    assert listed(tags.probabilities[0], 0.05)[0] == tags.prefixes.path[0, 2]
+
+
+def test_text_is_cleaned_as_the_studys(new, tagged):
+    plain, *_ = tagged(new)
+    dirty = new.assign(
+        description="<p>" + new["description"].str.replace(" ", "&nbsp;<br/>") + "</p><script>x</script>"
+    )
+    pd.testing.assert_frame_equal(tagged(dirty)[0], plain)
+
+
+def test_what_a_product_has_is_said(tagged):
+    table = "product_id,brand,description\na,brand 1,sole laces\nb,,sole laces\nc,brand 1,\nd,never seen,denim\n"
+    found, *_ = tagged(table)
+    assert found["inputs"].tolist() == ["brand+text", "text", "brand", "text"]
+
+
+# Rejects
+
+
+def test_what_cannot_be_used_is_rejected_with_a_reason(tagged):
+    table = (
+        "product_id,brand,description\n,brand 1,sole\na,brand 1,sole\na,brand 2,denim\nb,never seen,the of\nc,1,2,3\n"
+    )
+    found, rejects, summary = tagged(table)
+    assert found["product_id"].tolist() == ["a"]
+    assert sorted(rejects["reason"]) == ["invalid record", "missing id", "no input", "repeated id"]
+    assert summary.rejects.total() == 4
+    assert rejects.set_index("reason").loc["invalid record", "detail"] == "line 6: expected 3 fields, got 4"
+
+
+# Any size, any form
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_streaming_gives_what_one_piece_gives(new, tagged, monkeypatch, rows):
+    expected, *_ = tagged(new)
+    monkeypatch.setattr(stream, "ROWS", rows)
+    found, *_ = tagged(new)
+    pd.testing.assert_frame_equal(found, expected, check_exact=False, atol=1.1e-4)
+
+
+def test_formats_say_the_same(new, tagged, tmp_path):
+    expected, *_ = tagged(new)
+    lines = "\n".join(json.dumps(row) for row in new.to_dict("records"))
+    for found, *_ in (tagged(new, "new.parquet"), tagged(lines, "new.jsonl")):
+        pd.testing.assert_frame_equal(found, expected)
+    parquet, *_ = tagged(new, output="tagged.parquet")
+    pd.testing.assert_frame_equal(parquet, expected, check_dtype=False, atol=1e-6)
+
+
+def test_ids_are_kept_outside_memory_and_still_found(tagged):
+    count = 3000
+    rows = "\n".join(f"p{number % (count - 1)},brand 1,sole" for number in range(count))
+    _, rejects, summary = tagged(f"product_id,brand,description\n{rows}\n")
+    assert summary.products == count - 1
+    assert rejects["product_id"].tolist() == ["p0"]
+
+
+# Columns
+
+
+def test_misnamed_columns_are_named_with_what_was_looked_for(new, tagged, tmp_path):
+    table = new.rename(columns={"product_id": "sku", "brand": "Brand", "description": "descripton"})
+    with pytest.raises(StudyError) as error:
+        tagged(table)
+    message = str(error.value)
+    assert "lacks 3 of the 3 columns" in message
+    assert "product_id: looked for 'product_id' or 'id'." in message
+    assert "brand: looked for 'brand'. Did you mean 'Brand'?" in message
+    assert "description: looked for 'description'. Did you mean 'descripton'?" in message
+    assert "Its columns are ['sku', 'Brand', 'title', 'descripton', 'image']." in message
+    assert files(tmp_path) == []
+
+
+def test_columns_can_be_named(new, tagged):
+    table = new.rename(columns={"product_id": "sku", "brand": "maker"})
+    pd.testing.assert_frame_equal(tagged(table, columns={"product_id": "sku", "brand": "maker"})[0], tagged(new)[0])
+
+
+def test_a_field_that_no_product_has_may_be_left_out(new, tagged):
+    found, *_ = tagged(new.drop(columns="brand"), without=["brand"])
+    assert set(found["inputs"]) == {"text"}
+
+
+def test_columns_of_json_lines_are_those_of_its_first_rows(new, tagged):
+    lines = "\n".join(json.dumps(row) for row in new.rename(columns={"brand": "make"}).to_dict("records"))
+    with pytest.raises(StudyError, match=r"brand: looked for 'brand'"):
+        tagged(lines, "new.jsonl")
+
+
+def test_one_column_may_be_a_wrong_delimiter(tagged):
+    with pytest.raises(StudyError, match=r"Is that one column\? --delimiter"):
+        tagged("product_id;brand;description\na;b;c\n")
+    assert tagged("product_id;brand;description\na;brand 1;sole\n", delimiter=";")[2].products == 1
+
+
+def test_the_catalogues_own_names_are_known(shop, new, tagged, monkeypatch):
+    usual = Usual({"product_id": "sku", "brand": "maker"})
+    monkeypatch.setattr(stream, "usual_columns", lambda name: usual)
+    table = new.rename(columns={"product_id": "sku", "brand": "maker"})
+    assert tagged(table)[2].products == len(new)
+
+
+def test_columns_of_a_catalogues_file_are_read(study):
+    usual = usual_columns("fashion")
+    assert usual.columns["description"] == "productDescriptors.description.value"
+    assert usual.image_name == "{id}.jpg"
+    assert usual_columns("demo") == usual_columns("no such catalogue") == Usual()
+
+
+# Photos
+
+
+def test_ready_vectors_go_by_the_rows(shop, new, tagged):
+    features = shop / "build/tiny/image/features.npy"
+    found, *_ = tagged(new, features=features)
+    tagger = Tagger.load(shop / "build/tiny/tagger")
+    tags = tagger.tag(NewProducts(new["brand"].tolist(), new["description"].tolist(), np.load(features)))
+    assert found["inputs"].tolist() == tags.sets
+    whole = found["decision"].isin(["auto", "review"]).to_numpy()
+    np.testing.assert_allclose(found["confidence"][whole], tags.confidence[whole, 2], atol=1e-4)
+
+
+def test_vectors_that_do_not_fit_are_refused(shop, new, tagged, tmp_path):
+    features = shop / "build/tiny/image/features.npy"
+    with pytest.raises(StudyError, match=r"holds 240 rows, and the table 239"):
+        tagged(new.iloc[1:], features=features)
+    with pytest.raises(StudyError, match=r"holds 240 rows, and the table has more"):
+        tagged(pd.concat([new, new]), features=features)
+    with pytest.raises(StudyError, match=r"none may be lost"):
+        tagged("product_id,brand,description\na,b,c,d\n", features=features)
+    np.save(tmp_path / "newer.npy", np.zeros((240, 8)))
+    with pytest.raises(StudyError, match=r"reads vectors of 256 numbers"):
+        tagged(new, features=tmp_path / "newer.npy")
+    np.save(tmp_path / "newest.npy", np.array([{}]), allow_pickle=True)
+    with pytest.raises(StudyError, match="is not a NumPy array"):
+        tagged(new, features=tmp_path / "newest.npy")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Return a folder and an archive with the same photos; one is broken."""
+    content = {"0000000.jpg": made_tagger.photo(0), "0000001.jpg": made_tagger.photo(1), "0000002.jpg": b"no photo"}
+    (tmp_path / "new photos").mkdir()
+    with zipfile.ZipFile(tmp_path / "new.zip", "w") as archive:
+        for name, photo in content.items():
+            (tmp_path / "new photos" / name).write_bytes(photo)
+            archive.writestr(name, photo)
+    return tmp_path / "new photos", tmp_path / "new.zip"
+
+
+def test_a_broken_photo_costs_the_photo_and_not_the_product(new, tagged, photos):
+    for place in photos:
+        found, rejects, summary = tagged(new.head(4), images=place)
+        assert ["image" in inputs for inputs in found["inputs"]] == [True, True, False, False]
+        assert rejects["reason"].tolist() == ["photo: broken", "photo: not found"]
+        assert summary.products == 4
+
+
+def test_photos_outside_the_folder_are_not_read(new, tagged, photos):
+    (photos[0].parent / "new outside.jpg").write_bytes(made_tagger.photo(3))
+    _, rejects, _ = tagged(new.head(1).assign(image="../new outside.jpg"), images=photos[0])
+    assert rejects["detail"].tolist() == ["'../new outside.jpg': outside the folder"]
+
+
+def test_processes_give_the_vectors_that_one_gives_in_order(photos, shop):
+    tagger = Tagger.load(shop / "build/tiny/tagger")
+    network = photo_vectors.network_of(tagger.about.backbone, made_tagger.WEIGHTS, 0)
+    names = [["0000000.jpg", None], ["0000001.jpg", "0000002.jpg"], ["0000001.jpg"]]
+    chunks = [Chunk(list(map(str, part)), NewProducts([], []), part, [], []) for part in names]
+    found = list(photo_vectors.with_photos(iter(chunks), photos[1], network))
+    expected = [photo_vectors.compute(photos[0], part, network, 1).features for part in names]
+    np.testing.assert_array_equal(np.concatenate([chunk.products.image for chunk in found]), np.concatenate(expected))
+    assert [[reject.reason for reject in chunk.rejects] for chunk in found] == [[], ["photo: broken"], []]
+
+
+def test_other_weights_are_refused(new, tagged, photos, tmp_path):
+    content = bytearray(made_tagger.WEIGHTS.read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "new.safetensors").write_bytes(content)
+    with pytest.raises(StudyError, match=r"holds other weights than those that this tagger's 'small_vgg' had"):
+        tagged(new, images=photos[0], weights=tmp_path / "new.safetensors")
+
+
+# The command
+
+
+def arguments(shop, table, output, *more):
+    return [str(table), "--catalogue", "tiny", "--precision", "0.9", "-o", str(output), *more]
+
+
+def test_the_command_says_what_it_did(shop, new, tmp_path, capsys):
+    new.to_csv(tmp_path / "new.csv", index=False)
+    assert tag.main(arguments(shop, tmp_path / "new.csv", tmp_path / "out.csv")) == 0
+    said = capsys.readouterr().out
+    assert f"{len(new)} products in" in said
+    assert "No photo was looked at" in said
+    assert "Rejects: none" in said
+    with (tmp_path / "out.csv").open() as file:
+        assert sum(1 for _ in csv.reader(file)) == len(new) + 1
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--precision", "0.8"], "no thresholds for a precision of 0.8"),
+        (["--column", "brnd=maker"], "There is no field 'brnd'. .* Did you mean 'brand'?"),
+        (["--column", "brand"], "expects FIELD=COLUMN"),
+        (["--without", "branding"], "There is no field 'branding'"),
+        (["--images", "nowhere"], "There are no photos in nowhere"),
+        (["-o", "out.xlsx"], "ends in .csv or .parquet"),
+        (["--images", "a", "--features", "b"], "one of the two"),
+    ],
+)
+def test_an_error_is_one_message_and_nothing_is_written(shop, new, tmp_path, capsys, monkeypatch, more, message):
+    new.to_csv(tmp_path / "new.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    assert tag.main(arguments(shop, "new.csv", "out.csv", *more)) == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert files(tmp_path) == []
+
+
+def test_a_missing_table_is_named_with_the_nearest(shop, new, tmp_path, capsys):
+    new.to_csv(tmp_path / "new.csv", index=False)
+    assert tag.main(arguments(shop, tmp_path / "news.csv", tmp_path / "out.csv")) == 1
+    assert "Did you mean 'new.csv'?" in capsys.readouterr().err
+
+
+def test_a_tagger_without_thresholds_says_how_to_get_them(shop, new, tmp_path, capsys):
+    folder = shop / "build/tiny/tagger"
+    promises = (folder / "promises.json").rename(folder / "later.json")
+    try:
+        assert tag.main(arguments(shop, tmp_path / "new.csv", tmp_path / "out.csv")) == 1
+    finally:
+        promises.rename(folder / "promises.json")
+    assert "dvc repro business@tiny" in capsys.readouterr().err
+
+
+def test_the_table_is_not_overwritten(new, tagged):
+    with pytest.raises(StudyError, match="three different files"):
+        tagged(new, output="new.csv")
+
+
+def test_stopping_leaves_nothing(shop, new, tmp_path, monkeypatch, capsys):
+    new.to_csv(tmp_path / "new.csv", index=False)
+    calls = itertools.count()
+
+    def stop(self, products, hidden=()):
+        if next(calls):
+            raise KeyboardInterrupt
+        return tagging(self, products, hidden)
+
+    tagging = Tagger.tag
+    monkeypatch.setattr(stream, "ROWS", 50)
+    monkeypatch.setattr(Tagger, "tag", stop)
+    assert tag.main(arguments(shop, tmp_path / "new.csv", tmp_path / "out.csv")) == 130
+    assert files(tmp_path) == []
+    assert "Nothing is written" in capsys.readouterr().err
