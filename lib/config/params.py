@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lib.config.base import Share, Size, Split, Strict, Text
+from lib.config.transfer import Transfer
 from lib.config.variants import (
     DenseVariant,
     LinearImageVariant,
@@ -22,7 +23,7 @@ StopWords = Literal["english", "none"]
 
 
 class Studied(Strict):
-    """The files that a studied catalogue hangs on, relative to the root."""
+    """The files that a catalogue hangs on, relative to the root."""
 
     source: Path
     weights: Path | None = None
@@ -125,6 +126,8 @@ class Params(Strict):
     """All of `params.yaml`."""
 
     study: dict[str, Studied] = Field(min_length=1)
+    prepared: dict[str, Studied] = {}
+    transfer: dict[str, Transfer] = {}
     accelerator: Literal["auto", "cpu", "gpu"]
     split: SplitParams
     clean: CleanParams
