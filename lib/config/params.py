@@ -126,8 +126,8 @@ class Params(Strict):
     """All of `params.yaml`."""
 
     study: dict[str, Studied] = Field(min_length=1)
-    prepared: dict[str, Studied] = {}
-    transfer: dict[str, Transfer] = {}
+    prepared: dict[str, Studied] = Field(default_factory=dict)
+    transfer: dict[str, Transfer] = Field(default_factory=dict)
     accelerator: Literal["auto", "cpu", "gpu"]
     split: SplitParams
     clean: CleanParams

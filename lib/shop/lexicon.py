@@ -87,7 +87,9 @@ def _spoken(words: Lexicon, dialect: Dialect) -> Lexicon:
     """Return the words as a dialect has them; all that is drawn from them is drawn at the same places."""
     departments = {dialect.departments[name]: entry for name, entry in words.departments.items()}
     types = {
-        dialect.types[name]: entry.model_copy(update={"subtypes": {other: own for own, other in entry.subtypes.items()}})
+        dialect.types[name]: entry.model_copy(
+            update={"subtypes": {other: own for own, other in entry.subtypes.items()}}
+        )
         for name, entry in words.types.items()
     }
     lists = {name: value for name, value in dialect if name not in ("departments", "types")}

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from lib.config import LEVELS, Strict
 from lib.config.reading import load
@@ -22,9 +23,9 @@ Taxonomy = Names[str, Any]
 class LevelNames(Strict):
     """Name of the target -> name of the source, or None where the source has no such category."""
 
-    level_1: dict[str, str | None] = {}
-    level_2: dict[str, str | None] = {}
-    level_3: dict[str, str | None] = {}
+    level_1: dict[str, str | None] = Field(default_factory=dict)
+    level_2: dict[str, str | None] = Field(default_factory=dict)
+    level_3: dict[str, str | None] = Field(default_factory=dict)
 
 
 class CategoryMapping(Strict):
@@ -43,7 +44,7 @@ class CategoryMapping(Strict):
 
     absent: Literal["error", "apart"] = "error"
     levels: LevelNames = LevelNames()
-    paths: dict[str, str | None] = {}
+    paths: dict[str, str | None] = Field(default_factory=dict)
 
 
 class Mapped(NamedTuple):
@@ -77,8 +78,8 @@ def map_taxonomy(mapping: CategoryMapping, target: Taxonomy, source: Taxonomy) -
     Raises
     ------
     StudyError
-        If a name leads nowhere: it is not mapped and the source has no such name, or it is mapped to one that the source
-        has not (and these are not to be set apart). All such names are listed, each with the nearest one.
+        If a name leads nowhere: it is not mapped and the source has no such name, or it is mapped to one that the
+        source has not (and these are not to be set apart). All such names are listed, each with the nearest one.
 
     Examples
     --------
@@ -128,15 +129,15 @@ def _explain(level: str, name: str, other: str, codes: Names[str, int], given: N
     return f"  levels.{level}: the target's '{name}' is not mapped, and the source has no such name.{hint}"
 
 
-def _path(
-    name: str, other: str | None, codes: list[dict[str, int]], strict: bool, wrong: list[str]
-) -> list[int]:
+def _path(name: str, other: str | None, codes: list[dict[str, int]], strict: bool, wrong: list[str]) -> list[int]:
     """Translate a whole path."""
     if other is None:
         return [APART] * len(codes)
     parts = other.split(SEPARATOR)
     if len(parts) != len(codes):
-        raise StudyError(f"The mapping of categories is wrong:\n  paths: '{name}' is mapped to '{other}'; expected A > B > C.")
+        raise StudyError(
+            f"The mapping of categories is wrong:\n  paths: '{name}' is mapped to '{other}'; expected A > B > C."
+        )
     for level, part, known in zip(LEVELS, parts, codes, strict=True):
         if part not in known and strict:
             wrong.append(f"  paths: '{name}' is mapped to '{other}'; {level} has no '{part}'.{nearest(part, known)}")

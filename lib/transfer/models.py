@@ -1,5 +1,6 @@
 """What a few labels of the target teach: models of their own, and how much these and the source's model count."""
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ class Learnt(NamedTuple):
     alone, both : int arrays, shape (rows, 3)
         Paths of the asked rows: by these labels alone, and together with the source's model.
     weights : array, shape (parts, 3)
-        How much source, words and photos count on each level, together.
+        How much each part counts on each level, together: what the source says in each way, words, and photos.
     """
 
     alone: Rows
@@ -42,14 +43,23 @@ class Learnt(NamedTuple):
     weights: npt.NDArray[np.float64]
 
 
-def source_levels(tagger: Tagger, shop: Shop, rows: Rows) -> Levels:
-    """Return what the source's model says of the classes of each level, shapes (rows, classes)."""
-    products = shop.take(rows)
-    said = [part.log_probabilities(products) for part in tagger.parts.values()]
-    return list(pool_paths(said, tagger.present(products), tagger.weights))
+def source_levels(tagger: Tagger, shop: Shop) -> list[Levels]:
+    """Return what the source's model says of the classes of each level, for all rows of the target.
+
+    Returns
+    -------
+    For each way to ask it, an array (rows, classes) a level: with all that is known of a product, and without its
+    photo. The target's labels decide which to listen to on which level: a photo of another shop may mislead.
+    """
+    shown = [shop.products] if shop.products.image is None else [shop.products, shop.products.without(["image"])]
+    found = []
+    for products in shown:
+        said = [part.log_probabilities(products) for part in tagger.parts.values()]
+        found.append(list(pool_paths(said, tagger.present(products), tagger.weights)))
+    return found
 
 
-def learn(shop: Shop, labelled: Rows, asked: Rows, source: Levels, paths: Rows, seed: int) -> Learnt:
+def learn(shop: Shop, labelled: Rows, asked: Rows, source: Sequence[Levels], paths: Rows, seed: int) -> Learnt:
     """Learn from labelled products, and say what the asked ones are.
 
     Words and brand, and the photo, have a linear support vector machine a level each, fitted on the labelled products
@@ -61,13 +71,13 @@ def learn(shop: Shop, labelled: Rows, asked: Rows, source: Levels, paths: Rows, 
     labelled, asked
         Row numbers of the target.
     source
-        What the source's model says of all rows of the target.
+        What `source_levels` returns.
     paths
         The paths to choose from, in the codes of the source.
     """
     labelled = in_scope(shop, labelled)
     inputs = encode(shop, labelled)
-    counts = [level.shape[1] for level in source]
+    counts = [level.shape[1] for level in source[0]]
     truth = path_numbers(shop.codes[labelled], paths)
     fold = np.unique(shop.groups[labelled], return_inverse=True)[1] % FOLDS
     held = [[np.zeros((len(labelled), n), np.float32) for n in counts] for _ in inputs]
@@ -77,11 +87,13 @@ def learn(shop: Shop, labelled: Rows, asked: Rows, source: Levels, paths: Rows, 
             for whole, level in zip(part, _fit(X, shop.codes, train, out, counts, seed), strict=True):
                 whole[fold == k] = level
     final = [_fit(X, shop.codes, labelled, asked, counts, seed) for X in inputs]
-    of_source = [level[labelled] for level in source]
     alone = fit_path_weights(held, paths, truth)
-    both = fit_path_weights([of_source, *held], paths, truth)
-    there = [level[asked] for level in source]
-    return Learnt(choose(final, alone, paths), choose([there, *final], both, paths), both)
+    both = fit_path_weights([*_rows(source, labelled), *held], paths, truth)
+    return Learnt(choose(final, alone, paths), choose([*_rows(source, asked), *final], both, paths), both)
+
+
+def _rows(parts: Sequence[Levels], rows: Rows) -> list[Levels]:
+    return [[level[rows] for level in part] for part in parts]
 
 
 def choose(parts: Sequence[Sequence[Level]], weights: npt.NDArray[np.float64], paths: Rows) -> Rows:
@@ -112,4 +124,6 @@ def encode(shop: Shop, labelled: Rows) -> list[sparse.csr_array]:
 def _fit(X: sparse.csr_array, codes: Rows, train: Rows, asked: Rows, counts: list[int], seed: int) -> Levels:
     variant = config.get_variant(config.load_params(), LINEAR)
     assert isinstance(variant, config.LinearVariant)
-    return Linear(variant.C, seed).fit(X[train], codes[train], counts).log_probabilities(X[asked])
+    with warnings.catch_warnings():  # scikit-learn doubts that so many classes of so few rows are meant
+        warnings.filterwarnings("ignore", "The number of unique classes")
+        return Linear(variant.C, seed).fit(X[train], codes[train], counts).log_probabilities(X[asked])

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib import artifacts, config
 from lib.data import CatalogueData, load_catalogue_data
-from lib.errors import StudyError
+from lib.errors import StudyError, nearest
 from lib.tagging.parts import NewProducts, load_part
 from lib.tagging.tagger import About, Backbone, Tagger
 from lib.transfer.mapping import APART, Mapped, Taxonomy, map_taxonomy, read_mapping
@@ -78,7 +78,10 @@ def open_pair(name: str) -> Pair:
     StudyError
         If there is no such pair, if anything that it needs has not been made, or if its mapping is wrong.
     """
-    settings = config.load_params().transfer[name]
+    pairs = config.load_params().transfer
+    if name not in pairs:
+        raise StudyError(f"params.yaml: transfer has no pair '{name}'. Known: {list(pairs)}.{nearest(name, pairs)}")
+    settings = pairs[name]
     taxonomies = [_taxonomy(shop) for shop in (settings.source, settings.target)]
     mapped = map_taxonomy(read_mapping(config.root() / settings.mapping), taxonomies[1], taxonomies[0])
     if mapped.apart.all():
@@ -105,7 +108,9 @@ def open_tagger(catalogue: str) -> Tagger:
     variant = config.get_variant(params, MODEL)
     found = sorted(folder.glob(f"{RECIPE}-{TEXT}-{SPLIT}-*-{SEED}.json"))
     if not isinstance(variant, config.PathFusionVariant) or not found:
-        raise StudyError(f"'{catalogue}' has no trained '{MODEL}' in {folder}: run `dvc repro train@{catalogue}-{MODEL}`.")
+        raise StudyError(
+            f"'{catalogue}' has no trained '{MODEL}' in {folder}: run `dvc repro train@{catalogue}-{MODEL}`."
+        )
     taxonomy = _taxonomy(catalogue)
     counts = [len(names) for names in taxonomy["levels"]]
     about = About(
@@ -144,13 +149,9 @@ def _photos(catalogue: str) -> Backbone:
     """Return how a catalogue's photos became vectors."""
     manifest = artifacts.read_json(config.build_dir(catalogue, "image", "manifest.json"))
     settings = config.load_catalogue(catalogue).image
-    return Backbone(
-        settings=settings, weights_sha256=manifest["weights_sha256"], dimension=manifest["dimension"]
-    )
+    return Backbone(settings=settings, weights_sha256=manifest["weights_sha256"], dimension=manifest["dimension"])
 
 
 def in_scope(shop: Shop, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Keep the rows whose path the source has a counterpart of."""
-    return rows[shop.codes[rows, 0] != APART]
-
-
+    return np.asarray(rows[shop.codes[rows, 0] != APART])
