@@ -18,7 +18,8 @@ def check() -> None:
     StudyError
         If a key or a value is wrong, or if a file is missing.
     """
-    for name in load_params().study:
+    params = load_params()
+    for name in {**params.study, **params.prepared}:
         load_section(name, KINDS[load_catalogue(name).kind].section)
         studied(name)
 

@@ -26,6 +26,7 @@ from lib.artifacts import remove, whole
 from lib.config import build_dir, load_catalogue, load_params, root
 from lib.errors import StudyError, nearest
 
+SELECTORS = ("catalogue", "variant", "transfer")
 CELL_SECONDS = 2 * 60 * 60
 START_SECONDS = 10 * 60  # a busy machine may take long to start a process
 STOP_SECONDS = 30  # in which a stopped run has cleaned up
@@ -42,7 +43,7 @@ def run(name: str, selectors: Mapping[str, str], cell_seconds: int = CELL_SECOND
     name
         The notebook's file name without its ending, for example `05_train`.
     selectors
-        A value for each parameter that the notebook declares: `catalogue`, and for some `variant`.
+        A value for each parameter that the notebook declares: `catalogue`, and for some `variant` or `transfer`.
     cell_seconds
         The longest that one cell may take, in seconds.
 
@@ -90,7 +91,11 @@ def _check(name: str, notebook: NotebookNode, selectors: Mapping[str, str]) -> N
         raise StudyError(f"{name}.ipynb has parameters without a value: add {', '.join(missing)}.")
     load_catalogue(selectors["catalogue"])
     params = load_params()
-    known = {"catalogue": ("study", list(params.study)), "variant": ("variants", list(params.variants))}
+    known = {
+        "catalogue": ("study", list({**params.study, **params.prepared})),
+        "variant": ("variants", list(params.variants)),
+        "transfer": ("transfer", list(params.transfer)),
+    }
     for key, value in selectors.items():
         section, names = known[key]
         if value not in names:
@@ -180,6 +185,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("notebook", help="its file name without the ending, for example 05_train")
     parser.add_argument("--catalogue", required=True, help="a catalogue that params.yaml lists under study")
     parser.add_argument("--variant", help="a variant of params.yaml, where the notebook has this parameter")
+    parser.add_argument("--transfer", help="a pair of params.yaml, where the notebook has this parameter")
     limit = "the longest that one cell may take, in seconds (default: %(default)s)"
     parser.add_argument("--cell-seconds", type=int, default=CELL_SECONDS, help=limit)
     return parser.parse_args(argv)
@@ -194,7 +200,7 @@ def _stop(number: int, frame: FrameType | None) -> Never:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, and return its exit status."""
     arguments = _arguments(argv)
-    selectors = {key: value for key in ("catalogue", "variant") if (value := getattr(arguments, key)) is not None}
+    selectors = {key: value for key in SELECTORS if (value := getattr(arguments, key)) is not None}
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _stop)
     try:

@@ -72,6 +72,7 @@ class _Shop(BaseModel):
 
     products: int
     seed: int
+    dialect: str | None = None
 
 
 def known_truth(catalogue: str) -> pd.DataFrame | None:
@@ -87,7 +88,7 @@ def known_truth(catalogue: str) -> pd.DataFrame | None:
     if config.load_catalogue(catalogue).kind != "shop":
         return None
     shop = config.load_section(catalogue, _Shop)
-    rows = ([getattr(row, name) for name in _COLUMNS] for row in truth(shop.products, shop.seed))
+    rows = ([getattr(row, name) for name in _COLUMNS] for row in truth(shop.products, shop.seed, shop.dialect))
     return pd.DataFrame(rows, columns=list(_COLUMNS)).drop_duplicates("product_id", keep=False, ignore_index=True)
 
 

@@ -30,7 +30,8 @@ REPO = Repo(str(PROJECT))
 STAGES = {stage.addressing: stage for stage in REPO.index.stages if stage.addressing != "data.dvc"}
 SECTIONS = {"SplitParams": "split", "CleanParams": "clean", "TextParams": "text", "ImageParams": "image"}
 SECTIONS |= {"BusinessParams": "business"}
-STUDY = yaml.safe_load((PROJECT / "params.yaml").read_text("utf-8"))["study"]
+PARAMS = yaml.safe_load((PROJECT / "params.yaml").read_text("utf-8"))
+STUDY, PREPARED = PARAMS["study"], PARAMS["prepared"]
 every_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 
 
@@ -72,7 +73,7 @@ def test_stage_runs_its_notebook_through_the_strict_runner_or_makes_the_site(sta
 
 @every_stage
 def test_stage_depends_on_exactly_the_modules_that_it_imports(stage):
-    sources = [entry["source"] for entry in STUDY.values()]  # code that makes a catalogue is that catalogue's input
+    sources = [entry["source"] for entry in PREPARED.values()]  # code that makes a catalogue is that catalogue's input
     folders = [path for path in files_of(stage) if (PROJECT / path).is_dir()]
     needed = {path for path in closure(start_of(stage)) if not inside(path, sources) and not inside(path, folders)}
     assert {path for path in files_of(stage) if path.startswith("lib/") and path.endswith(".py")} == needed
@@ -99,11 +100,12 @@ def test_git_keeps_the_reports_and_the_cache_keeps_the_rest(stage):
 
 
 def test_stages_cover_every_catalogue_and_variant():
-    params = yaml.safe_load((PROJECT / "params.yaml").read_text("utf-8"))
-    names = ("collect", "clean", "text", "image", "results", "errors", "business", "labels", "report")
-    single = [f"{name}@{key}" for name in names for key in STUDY]
-    trained = [f"train@{key}-{variant}" for key in STUDY for variant in params["variants"]]
-    assert sorted(STAGES) == sorted(single + trained)
+    prepared = [f"{name}@{key}" for name in ("collect", "clean", "text", "image") for key in PREPARED]
+    single = [f"{name}@{key}" for name in ("results", "errors", "business", "labels", "report") for key in STUDY]
+    trained = [f"train@{key}-{variant}" for key in STUDY for variant in PARAMS["variants"]]
+    pairs = [f"transfer@{name}" for name in PARAMS["transfer"]]
+    assert sorted(STAGES) == sorted(prepared + single + trained + pairs)
+    assert {key: PREPARED[key] for key in STUDY} == STUDY
 
 
 # What happens when it runs
@@ -167,7 +169,7 @@ def unread(read, listed):
     for file, keys in listed.items():
         known = names(read, file)
         for key in keys:
-            mapping = key.startswith("variants.") and "variants" in known
+            mapping = key.partition(".")[0] in {"variants", "transfer"} & known
             if not mapping and key not in known and not any(name.startswith(f"{key}.") for name in known):
                 found.add((file, key))
     return found

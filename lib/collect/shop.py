@@ -18,10 +18,11 @@ from lib.shop.server import Shop, running
 
 
 class ShopSource(Strict):
-    """The embedded shop: its size and its seed."""
+    """The embedded shop: its size, its seed, and what it calls things (`lib/shop/dialects.yaml`), if not as usual."""
 
     products: Annotated[int, Field(ge=200, le=1_000_000)]
     seed: Annotated[int, Field(ge=0)]
+    dialect: str | None = None
 
 
 def read_shop(name: str, source: ShopSource) -> Iterator[Record | Reject]:
@@ -62,15 +63,15 @@ def _open(stack: ExitStack, work: Path, source: ShopSource) -> tuple[Shop, Path]
     for kept in sorted(work.glob(f"{key}-*")):
         try:
             port = int(kept.name.rpartition("-")[2])
-            return stack.enter_context(running(source.products, source.seed, port)), kept
+            return stack.enter_context(running(source.products, source.seed, port, dialect=source.dialect)), kept
         except (StudyError, ValueError):
             continue
-    shop = stack.enter_context(running(source.products, source.seed))
+    shop = stack.enter_context(running(source.products, source.seed, dialect=source.dialect))
     return shop, work / f"{key}-{shop.address.rstrip('/').rpartition(':')[2]}"
 
 
 def _key(source: ShopSource) -> str:
-    """Hash what the shop's pages hang on: its size, its seed and its code."""
+    """Hash what the shop's pages hang on: its size, its seed, its dialect and its code."""
     code = sorted(path for path in Path(__file__).parents[1].joinpath("shop").rglob("*") if path.is_file())
     hashes = [file_sha256(path) for path in code if path.suffix != ".pyc"]
-    return fingerprint([source.products, source.seed, hashes])
+    return fingerprint([source.products, source.seed, source.dialect, hashes])

@@ -22,6 +22,7 @@ from lib.config.params import (
     TextParams,
 )
 from lib.config.reading import Model, load, validate
+from lib.config.transfer import Transfer
 from lib.config.variants import (
     ChainVariant,
     Decoding,
@@ -82,6 +83,7 @@ __all__ = [
     "Studied",
     "Text",
     "TextParams",
+    "Transfer",
     "Variant",
     "build_dir",
     "get_variant",
@@ -134,19 +136,20 @@ def get_variant(params: Params, name: str) -> Variant:
 
 
 def studied(name: str) -> Studied:
-    """Return the `study` entry of a catalogue, with absolute paths that exist.
+    """Return the entry of a catalogue that is studied, or prepared, with absolute paths that exist.
 
     Raises
     ------
     StudyError
         If the catalogue is not listed, or one of its files is missing.
     """
-    study = load_params().study
-    if name not in study:
-        raise StudyError(f"params.yaml: study does not list '{name}'. It lists {list(study)}.{nearest(name, study)}")
+    params = load_params()
+    listed = {**params.prepared, **params.study}
+    if name not in listed:
+        raise StudyError(f"params.yaml: study does not list '{name}'. It lists {list(listed)}.{nearest(name, listed)}")
     entry = Studied(
-        source=root() / study[name].source,
-        weights=(root() / weights) if (weights := study[name].weights) else None,
+        source=root() / listed[name].source,
+        weights=(root() / weights) if (weights := listed[name].weights) else None,
     )
     for path in (entry.source, entry.weights):
         if path is not None and not path.exists():

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from lib.config.base import Share, Size, Split, Strict, Text
 from lib.config.business import BusinessParams
 from lib.config.labels import LabelParams
+from lib.config.transfer import Transfer
 from lib.config.variants import (
     DenseVariant,
     LinearImageVariant,
@@ -25,7 +26,7 @@ StopWords = Literal["english", "none"]
 
 
 class Studied(Strict):
-    """The files that a studied catalogue hangs on, relative to the root."""
+    """The files that a catalogue hangs on, relative to the root."""
 
     source: Path
     weights: Path | None = None
@@ -128,6 +129,8 @@ class Params(Strict):
     """All of `params.yaml`."""
 
     study: dict[str, Studied] = Field(min_length=1)
+    prepared: dict[str, Studied] = Field(default_factory=dict)
+    transfer: dict[str, Transfer] = Field(default_factory=dict)
     accelerator: Literal["auto", "cpu", "gpu"]
     split: SplitParams
     clean: CleanParams

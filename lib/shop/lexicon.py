@@ -2,11 +2,12 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
 from lib.config import Strict
+from lib.errors import StudyError, nearest
 
 Group = Literal["her", "him", "child", "house"]
 
@@ -28,6 +29,17 @@ class TypeWords(Strict):
     subtypes: dict[str, str]
 
 
+class Dialect(Strict):
+    """What a shop calls things that speaks another way; see `dialects.yaml`."""
+
+    departments: dict[str, str]
+    types: dict[str, str]
+    term_beginnings: list[str]
+    term_endings: list[str]
+    brand_beginnings: list[str]
+    brand_endings: list[str]
+
+
 class Lexicon(Strict):
     """All words; see the comments in the file."""
 
@@ -46,10 +58,44 @@ class Lexicon(Strict):
 
 
 @cache
-def lexicon() -> Lexicon:
-    """Read and validate the words.
+def lexicon(dialect: str | None = None) -> Lexicon:
+    """Read and validate the words, those of a dialect if one is named.
 
+    Raises
+    ------
+    StudyError
+        If there is no such dialect.
+
+    Examples
+    --------
     >>> len(lexicon().departments), len(lexicon().types)
     (19, 40)
+    >>> list(lexicon("british").types)[:2], list(lexicon("british").types["footwear"].subtypes.items())[0]
+    (['footwear', 'upper wear'], ('trainers', 'sneakers'))
     """
-    return Lexicon.model_validate(yaml.safe_load(Path(__file__).with_name("lexicon.yaml").read_text("utf-8")))
+    words = Lexicon.model_validate(_read("lexicon.yaml"))
+    if dialect is None:
+        return words
+    dialects = _read("dialects.yaml")
+    if dialect not in dialects:
+        known = list(dialects)
+        raise StudyError(f"shop.dialect: there is no dialect '{dialect}'. Known: {known}.{nearest(dialect, known)}")
+    return _spoken(words, Dialect.model_validate(dialects[dialect]))
+
+
+def _spoken(words: Lexicon, dialect: Dialect) -> Lexicon:
+    """Return the words as a dialect has them; all that is drawn from them is drawn at the same places."""
+    departments = {dialect.departments[name]: entry for name, entry in words.departments.items()}
+    types = {
+        dialect.types[name]: entry.model_copy(
+            update={"subtypes": {other: own for own, other in entry.subtypes.items()}}
+        )
+        for name, entry in words.types.items()
+    }
+    lists = {name: value for name, value in dialect if name not in ("departments", "types")}
+    return words.model_copy(update={"departments": departments, "types": types, **lists})
+
+
+def _read(file: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(Path(__file__).with_name(file).read_text("utf-8"))
+    return content

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 
 from lib.shop import dirt
-from lib.shop.lexicon import lexicon
 from lib.shop.photos import PATTERNS
 from lib.shop.streams import DAMAGE, FAMILY, cumulate, pick, pick_index, stream
 from lib.shop.text import model_name
@@ -81,9 +80,9 @@ class Listing:
     damage: tuple[str, ...]
 
 
-def truth(products: int, seed: int) -> Iterator[Truth]:
-    """Yield the truth about each record of `lib.shop.generate(products, seed)`, in the same order."""
-    world = make_world(products, seed)
+def truth(products: int, seed: int, dialect: str | None = None) -> Iterator[Truth]:
+    """Yield the truth about each record of `lib.shop.generate` with the same arguments, in the same order."""
+    world = make_world(products, seed, dialect)
     for listing in islice(listings(world), products):
         names = world.names(listing.family.path)
         yield Truth(listing.product_id, listing.family.number, listing.kind, *names, listing.damage)
@@ -119,12 +118,12 @@ def _family(rng: np.random.Generator, world: World, number: int) -> Family:
     chance = rng.random()
     own = PATTERNS[world.subtypes[path.subtype].pattern]
     pattern = own if chance < SUBTYPE_PATTERN else "plain" if chance < SUBTYPE_PATTERN + PLAIN else pick(rng, PATTERNS)
-    return Family(number, path, world.brands[min(brand, len(world.brands) - 1)], model_name(rng), pattern)
+    return Family(number, path, world.brands[min(brand, len(world.brands) - 1)], model_name(rng, world.words), pattern)
 
 
 def _variants(rng: np.random.Generator, world: World, path: Path) -> Iterator[tuple[Kind, str, str, str]]:
     """Yield kind, colour, the colour that the photo shows, and size, for each listing of a family."""
-    colours, sizes = list(lexicon().colours), _sizes(world, path)
+    colours, sizes = list(world.words.colours), _sizes(world, path)
     steps = world.colour_steps[path.department]
     first = shown = colours[pick_index(rng, steps)]
     size = pick(rng, sizes)
@@ -139,7 +138,7 @@ def _variants(rng: np.random.Generator, world: World, path: Path) -> Iterator[tu
 
 
 def _sizes(world: World, path: Path) -> list[str]:
-    words = lexicon()
+    words = world.words
     kind = words.types[world.types[path.type]].sizes
     of_child = words.departments[world.departments[path.department]].group == "child" and kind == "letter"
     return words.sizes["child" if of_child else kind]

@@ -42,7 +42,12 @@ class Shop:
 
 @contextmanager
 def running(
-    products: int, seed: int, port: int = 0, rates: Mapping[str, float] = RATES, elsewhere: str = ELSEWHERE
+    products: int,
+    seed: int,
+    port: int = 0,
+    rates: Mapping[str, float] = RATES,
+    elsewhere: str = ELSEWHERE,
+    dialect: str | None = None,
 ) -> Iterator[Shop]:
     """Serve a shop on 127.0.0.1 while the context is open.
 
@@ -56,6 +61,8 @@ def running(
         How often each fault of the web occurs; `{}` for none.
     elsewhere
         The address of another host, that pages, photos and redirects lead to.
+    dialect
+        That of `lib.shop.generate`.
 
     Raises
     ------
@@ -64,7 +71,7 @@ def running(
     """
     context = get_context("spawn")
     here, there = context.Pipe()
-    options = {"rates": dict(rates), "elsewhere": elsewhere}
+    options = {"rates": dict(rates), "elsewhere": elsewhere, "dialect": dialect}
     process = context.Process(target=_serve, args=(there, products, seed, port, options), daemon=True)
     process.start()
     there.close()

@@ -21,7 +21,7 @@ class Shelves:
 
     Parameters
     ----------
-    products, seed
+    products, seed, dialect
         Those of `lib.shop.generate`, whose records these are.
 
     Attributes
@@ -35,8 +35,8 @@ class Shelves:
         For the path of each category's page the names and paths of the categories below it.
     """
 
-    def __init__(self, products: int, seed: int) -> None:
-        self.seed, world = seed, make_world(products, seed)
+    def __init__(self, products: int, seed: int, dialect: str | None = None) -> None:
+        self.seed, world = seed, make_world(products, seed, dialect)
         self.listings = list(islice(listings(world), products))
         self._writer, self._bare_writer = Writer(world, photos=True), Writer(world, photos=False)
         self.record = lru_cache(_KEPT)(self._record)

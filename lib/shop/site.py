@@ -45,6 +45,8 @@ class Site:
         How often each fault of the web occurs.
     elsewhere
         The address of another host.
+    dialect
+        That of `lib.shop.generate`.
 
     Examples
     --------
@@ -56,9 +58,15 @@ class Site:
     """
 
     def __init__(
-        self, products: int, seed: int, base: str, rates: Mapping[str, float] = RATES, elsewhere: str = ELSEWHERE
+        self,
+        products: int,
+        seed: int,
+        base: str,
+        rates: Mapping[str, float] = RATES,
+        elsewhere: str = ELSEWHERE,
+        dialect: str | None = None,
     ) -> None:
-        self.shelves = shelves = Shelves(products, seed)
+        self.shelves = shelves = Shelves(products, seed, dialect)
         self._products, self._seed = products, seed
         self._faults = lru_cache(_KEPT)(lambda number: draw_faults(shelves.listings[number], products, seed, rates))
         self._frame = Frame(base, elsewhere, self.shelves.below[category_path(())])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.shop.lexicon import lexicon
+from lib.shop.lexicon import Lexicon
 from lib.shop.streams import pick
 from lib.shop.world import Path, World
 
@@ -91,9 +91,8 @@ class Wording(NamedTuple):
     sentences: list[str]
 
 
-def model_name(rng: np.random.Generator) -> str:
+def model_name(rng: np.random.Generator, words: Lexicon) -> str:
     """Invent the name of a model."""
-    words = lexicon()
     return pick(rng, words.brand_beginnings) + pick(rng, words.brand_middles) + pick(rng, words.brand_endings)
 
 
@@ -117,7 +116,7 @@ def write(rng: np.random.Generator, world: World, path: Path, brand: str, model:
         templates.append(pick(rng, _BOILERPLATE))
     department, _, subtype = world.names(path)
     noun = f"{possessive(department)} {subtype}" if rng.random() < 0.7 else subtype
-    title = f"{brand} {model} {pick(rng, lexicon().adjectives)} {noun} in {COLOUR}, {SIZE}"
+    title = f"{brand} {model} {pick(rng, world.words.adjectives)} {noun} in {COLOUR}, {SIZE}"
     return Wording(title, [_fill(template, slots) for template in templates])
 
 
@@ -139,7 +138,7 @@ def _body(rng: np.random.Generator, world: World, path: Path) -> Iterator[str]:
 
 def _slots(rng: np.random.Generator, world: World, path: Path, brand: str, model: str) -> dict[str, Callable[[], str]]:
     """Say how each slot of a template is filled."""
-    words, subtype = lexicon(), world.subtypes[path.subtype]
+    words, subtype = world.words, world.subtypes[path.subtype]
     of_type = words.types[world.types[path.type]]
     cues = words.departments[world.departments[path.department]].cues
     outer, inner = subtype.materials if rng.random() < ORDER_KEPT else subtype.materials[::-1]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.shop.lexicon import TypeWords, lexicon
+from lib.shop.lexicon import Lexicon, TypeWords, lexicon
 from lib.shop.shapes import silhouettes
 from lib.shop.streams import WORLD, cumulate, pick, stream
 
@@ -89,6 +89,8 @@ class World:
         The trade terms of each type.
     colour_steps
         Cumulative probabilities of the lexicon's colours, for each department.
+    words
+        The lexicon, as the shop's dialect has it.
     """
 
     products: int
@@ -102,6 +104,7 @@ class World:
     brand_steps: dict[tuple[int, int], Floats]
     type_terms: tuple[tuple[str, ...], ...]
     colour_steps: tuple[tuple[float, ...], ...]
+    words: Lexicon
 
     def names(self, path: Path) -> tuple[str, str, str]:
         """Return a path's class names."""
@@ -128,54 +131,57 @@ def head_and_tail(count: int, head: float) -> Floats:
     return np.concatenate([[head], (1 - head) * tail / tail.sum()])
 
 
-def make_world(products: int, seed: int) -> World:
-    """Make the world of a shop with about this many products."""
-    rng, size, words = stream(seed, WORLD), counts(products), lexicon()
+def make_world(products: int, seed: int, dialect: str | None = None) -> World:
+    """Make the world of a shop with about this many products, which speaks a dialect if one is named."""
+    rng, size, words = stream(seed, WORLD), counts(products), lexicon(dialect)
     departments = tuple(words.departments)[: size["level_1"]]
     types = tuple(words.types)[: size["level_2"]]
-    type_terms = _type_terms(rng)[: len(types)]
-    subtypes = _subtypes(rng, type_terms, size["level_3"])
-    paths, shares = _paths(rng, departments, types, subtypes, size["paths"])
-    brands = _brand_names(rng, size["brands"])
-    brand_steps = _brand_steps(rng, departments, types, len(brands))
-    colour_steps = _colour_steps(rng, len(departments))
+    type_terms = _type_terms(rng, words)[: len(types)]
+    subtypes = _subtypes(rng, words, type_terms, size["level_3"])
+    paths, shares = _paths(rng, words, departments, types, subtypes, size["paths"])
+    brands = _brand_names(rng, words, size["brands"])
+    brand_steps = _brand_steps(rng, words, departments, types, len(brands))
+    colour_steps = _colour_steps(rng, words, len(departments))
     return World(
         *(products, seed, departments, types, subtypes, brands, paths),
-        *(cumulate(shares.tolist()), brand_steps, type_terms, colour_steps),
+        *(cumulate(shares.tolist()), brand_steps, type_terms, colour_steps, words),
     )
 
 
-def _type_terms(rng: np.random.Generator) -> tuple[tuple[str, ...], ...]:
+def _type_terms(rng: np.random.Generator, words: Lexicon) -> tuple[tuple[str, ...], ...]:
     """Draw each type's trade terms; two types may share some."""
-    words = lexicon()
     terms = [start + end for start, end in pairs(words.term_beginnings, words.term_endings)]
     return tuple(tuple(terms[i] for i in rng.permutation(len(terms))[:TYPE_TERMS]) for _ in words.types)
 
 
-def _colour_steps(rng: np.random.Generator, departments: int) -> tuple[tuple[float, ...], ...]:
-    count = len(lexicon().colours)
+def _colour_steps(rng: np.random.Generator, words: Lexicon, departments: int) -> tuple[tuple[float, ...], ...]:
+    count = len(words.colours)
     zipf = 1 / np.arange(1, count + 1) ** COLOUR_ZIPF
     return tuple(cumulate(zipf[rng.permutation(count)].tolist()) for _ in range(departments))
 
 
-def _subtypes(rng: np.random.Generator, type_terms: tuple[tuple[str, ...], ...], count: int) -> tuple[Subtype, ...]:
+def _subtypes(
+    rng: np.random.Generator, words: Lexicon, type_terms: tuple[tuple[str, ...], ...], count: int
+) -> tuple[Subtype, ...]:
     """Make the subtypes of all types, and keep the most common of each, `count` in all."""
     ranked: list[tuple[float, int, Subtype]] = []
-    for code, (terms, entry) in enumerate(zip(type_terms, lexicon().types.values(), strict=False)):
-        for place, subtype in enumerate(_subtypes_of(rng, code, entry, terms)):
+    for code, (terms, entry) in enumerate(zip(type_terms, words.types.values(), strict=False)):
+        for place, subtype in enumerate(_subtypes_of(rng, words, code, entry, terms)):
             ranked.append((place / len(entry.subtypes), code, subtype))
     kept = sorted(ranked, key=lambda entry: entry[:2])[:count]
     return tuple(subtype for _, _, subtype in sorted(kept, key=lambda entry: (entry[1], entry[0])))
 
 
-def _subtypes_of(rng: np.random.Generator, code: int, entry: TypeWords, terms: tuple[str, ...]) -> list[Subtype]:
+def _subtypes_of(
+    rng: np.random.Generator, words: Lexicon, code: int, entry: TypeWords, terms: tuple[str, ...]
+) -> list[Subtype]:
     """Make a type's subtypes. The first and second, third and fourth, ... are twins that are easily confused."""
     centre = rng.uniform(0.15, 0.85, silhouettes()[entry.silhouette].free)
     made: list[Subtype] = []
     for place, (name, synonym) in enumerate(entry.subtypes.items()):
         twin = made[-1] if place % 2 else None
         own = [terms[i] for i in rng.permutation(len(terms))[:SUBTYPE_TERMS]]
-        outer, inner = (lexicon().materials[i] for i in rng.permutation(len(lexicon().materials))[:2])
+        outer, inner = (words.materials[i] for i in rng.permutation(len(words.materials))[:2])
         shape = np.array(twin.shape) + rng.normal(0, TWIN_SPREAD, len(centre)) if twin else None
         shape = centre + rng.normal(0, SHAPE_SPREAD, len(centre)) if shape is None else shape
         made.append(
@@ -194,6 +200,7 @@ def _subtypes_of(rng: np.random.Generator, code: int, entry: TypeWords, terms: t
 
 def _paths(
     rng: np.random.Generator,
+    words: Lexicon,
     departments: tuple[str, ...],
     types: tuple[str, ...],
     subtypes: tuple[Subtype, ...],
@@ -201,8 +208,8 @@ def _paths(
 ) -> tuple[tuple[Path, ...], Floats]:
     """Choose the valid paths, and give them probabilities with the stated plurality classes and Zipf tails."""
     rows, columns = head_and_tail(len(departments), PLURALITY[0]), _subtype_shares(len(types), subtypes)
-    groups = [lexicon().departments[name].group for name in departments]
-    sellable = np.array([[group in lexicon().types[types[s.type]].groups for s in subtypes] for group in groups])
+    groups = [words.departments[name].group for name in departments]
+    sellable = np.array([[group in words.types[types[s.type]].groups for s in subtypes] for group in groups])
     score = np.log(rows)[:, None] + np.log(columns) + rng.normal(0, 1, sellable.shape)
     score[~sellable] = -np.inf
     valid = score >= np.sort(score[sellable])[::-1][min(count, sellable.sum()) - 1]
@@ -228,8 +235,8 @@ def _subtype_shares(types: int, subtypes: tuple[Subtype, ...]) -> Floats:
     return np.concatenate(shares)
 
 
-def _brand_names(rng: np.random.Generator, count: int) -> tuple[str, ...]:
-    words, names = lexicon(), dict[str, None]()
+def _brand_names(rng: np.random.Generator, words: Lexicon, count: int) -> tuple[str, ...]:
+    names = dict[str, None]()
     while len(names) < count:
         stem = pick(rng, words.brand_beginnings) + pick(rng, words.brand_middles) + pick(rng, words.brand_endings)
         names[pick(rng, words.brand_styles).format(stem)] = None
@@ -237,11 +244,11 @@ def _brand_names(rng: np.random.Generator, count: int) -> tuple[str, ...]:
 
 
 def _brand_steps(
-    rng: np.random.Generator, departments: tuple[str, ...], types: tuple[str, ...], brands: int
+    rng: np.random.Generator, words: Lexicon, departments: tuple[str, ...], types: tuple[str, ...], brands: int
 ) -> dict[tuple[int, int], Floats]:
     """Give every brand a department and one to three types of its own, and make p(brand | department, type)."""
     popularity = 1 / np.arange(1, brands + 1) ** BRAND_ZIPF
-    group = np.array([lexicon().departments[name].group for name in departments])
+    group = np.array([words.departments[name].group for name in departments])
     home = rng.choice(len(departments), brands, p=_flatter(head_and_tail(len(departments), PLURALITY[0])))
     by_department = np.where(group[home][:, None] == group, RELATED_DEPARTMENT, FOREIGN_DEPARTMENT)
     by_department[np.arange(brands), home] = 1

@@ -7,7 +7,6 @@ import numpy as np
 
 from lib.records import Record
 from lib.shop import dirt
-from lib.shop.lexicon import lexicon
 from lib.shop.listings import Listing, listings
 from lib.shop.photos import Look, draw, placeholder
 from lib.shop.streams import PHOTO, RECORD, RELISTED_TEXT, TEXT, pick, pick_index, stream
@@ -18,7 +17,7 @@ SIBLING = 0.6
 """How many wrong labels are of the right type."""
 
 
-def generate(products: int, seed: int, photos: bool = True) -> Iterator[Record]:
+def generate(products: int, seed: int, photos: bool = True, dialect: str | None = None) -> Iterator[Record]:
     """Yield the records of a shop, one at a time.
 
     Parameters
@@ -29,6 +28,8 @@ def generate(products: int, seed: int, photos: bool = True) -> Iterator[Record]:
         The same number gives the same bytes.
     photos
         Without, every photo is None, and all else is the same.
+    dialect
+        One of `dialects.yaml`: what the shop calls things, in the place of the usual words.
 
     Examples
     --------
@@ -36,7 +37,7 @@ def generate(products: int, seed: int, photos: bool = True) -> Iterator[Record]:
     >>> first == next(generate(200, seed=1, photos=False)), first.photo
     (True, None)
     """
-    world = make_world(products, seed)
+    world = make_world(products, seed, dialect)
     writer = Writer(world, photos)
     return (writer.record(listing) for listing in islice(listings(world), products))
 
@@ -89,8 +90,9 @@ class Writer:
         colour, family = listing.photo_colour, listing.family
         if colour not in self._drawn:
             subtype = self.world.subtypes[family.path.subtype]
-            silhouette = lexicon().types[self.world.types[family.path.type]].silhouette
-            look = Look(silhouette, subtype.shape, lexicon().colours[colour], family.pattern)
+            words = self.world.words
+            silhouette = words.types[self.world.types[family.path.type]].silhouette
+            look = Look(silhouette, subtype.shape, words.colours[colour], family.pattern)
             self._drawn[colour] = draw(look, stream(self.world.seed, PHOTO, family.number))
         return self._drawn[colour]
 

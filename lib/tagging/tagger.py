@@ -82,7 +82,7 @@ class Tagger:
         self.paths = np.unique(np.array(taxonomy["paths"], np.int64), axis=0)
         self.inputs = about.variant.inputs
         sets = input_sets(self.inputs)
-        self._weights = {inputs: np.array([about.weights["+".join(inputs)][name] for name in parts]) for inputs in sets}
+        self.weights = {inputs: np.array([about.weights["+".join(inputs)][name] for name in parts]) for inputs in sets}
         self._brands = set().union(*(part.brands for part in parts.values())) - {""}
 
     @classmethod
@@ -125,7 +125,7 @@ class Tagger:
         self._check_image(products)
         shown = products.without(hidden)
         said = [part.log_probabilities(shown) for part in self.parts.values()]
-        levels = pool_paths(said, self.present(shown), self._weights)
+        levels = pool_paths(said, self.present(shown), self.weights)
         pooled = log_softmax(sum(level[:, self.paths[:, i]] for i, level in enumerate(levels)), axis=1)
         return np.asarray(pooled, np.float64)
 
