@@ -131,8 +131,9 @@ def _load(catalogue: str, params: config.Params, key: str) -> Tagger:
         raise StudyError(f"business.variant: only a 'path_fusion' can be deployed, and '{name}' is none.")
     model, image = build_dir(catalogue, "models", name), build_dir(catalogue, "image")
     manifest, taxonomy = read_json(image / "manifest.json"), read_json(build_dir(catalogue, "clean", "taxonomy.json"))
+    settings = config.load_catalogue(catalogue)
     backbone = Backbone(
-        settings=config.load_catalogue(catalogue).image,
+        settings=settings.image,
         weights_sha256=manifest["weights_sha256"],
         dimension=manifest["dimension"],
     )
@@ -140,6 +141,7 @@ def _load(catalogue: str, params: config.Params, key: str) -> Tagger:
         catalogue=catalogue,
         key=key,
         text=params.business.text,
+        text_from=tuple(settings.text),
         stop_words=stop_words,
         variant=variant,
         weights=read_json(model / f"{key}.json")["weights"],

@@ -17,7 +17,7 @@ from lib.business_answer import answer, card, summary
 from lib.business_measure import Groups, calibration_error, reliability
 from lib.errors import StudyError
 from lib.estimators import Task, make_estimator
-from lib.report.business_section import business_section, labels_to_start_with
+from lib.report.business_section import business_section
 from lib.report.study import environment
 from lib.runs import Run
 from lib.splits import training_rows
@@ -206,10 +206,6 @@ def test_two_runs_write_the_same_bytes_and_the_managers_page_reads_them(made, tm
     assert (tmp_path / section["figures"]["queue"]["file"]).is_file()
     assert "marketplace.md" in environment().get_template("business.md.j2").render(business=section)
     assert environment().get_template("business.md.j2").render(business=None).strip() == ""
-    budget = config.report_dir("tiny", "labels", "budget.csv")
-    budget.parent.mkdir()
-    budget.write_text("labels,why\n123,it is measured\n")
-    assert labels_to_start_with("tiny", {}) == {"labels": 123, "why": "it is measured"}
 
 
 def test_a_model_that_is_not_there_is_named(made):

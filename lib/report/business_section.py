@@ -12,11 +12,8 @@ from lib.tables import records
 
 PAGE = "marketplace"
 NOTEBOOK = "08_business"
-BUDGET = ("labels", "budget.csv")
-"""If another stage has written it: columns `labels` and `why`, the recommended budget in the first row."""
-
 ENOUGH = 0.05
-"""Without that file: labels are enough where path accuracy is within so many points of what all of them give."""
+"""Labels are enough where path accuracy is within so many points of what all of them give."""
 
 FIGURES = ("promises", "queue")
 
@@ -55,13 +52,8 @@ def business_section(catalogue: str, folder: Path) -> dict[str, Any] | None:
 def labels_to_start_with(catalogue: str, study: dict[str, Any]) -> dict[str, Any] | None:
     """Return how many labelled products to begin with and why, or None if nobody has measured it.
 
-    The recommendation of `labels/budget.csv` is taken where there is one. Else it is the smallest training size of the
-    deployed variant at which it is nearly as good as with all products.
+    It is the smallest training size of the deployed variant at which it is nearly as good as with all products.
     """
-    budget = report_dir(catalogue, *BUDGET)
-    if budget.is_file():
-        found = records(_read(budget))[0]
-        return {"labels": int(found["labels"]), "why": str(found["why"])}
     table = _read(report_dir(catalogue, "intervals.csv"))
     same = {name: study[name] for name in ("variant", "recipe", "text", "split")}
     same |= {"metric": "path", "measured_on": "test", "decoding": "valid_path"}
