@@ -126,8 +126,8 @@ class Tagger:
         shown = products.without(hidden)
         said = [part.log_probabilities(shown) for part in self.parts.values()]
         levels = pool_paths(said, self.present(shown), self.weights)
-        pooled = log_softmax(sum(level[:, self.paths[:, i]] for i, level in enumerate(levels)), axis=1)
-        return np.asarray(pooled, np.float64)
+        wide = (level.astype(np.float64) for level in levels)  # float32 cannot tell a probability of 1 - 1e-9 from 1
+        return np.asarray(log_softmax(sum(level[:, self.paths[:, i]] for i, level in enumerate(wide)), axis=1))
 
     def tag(self, products: NewProducts, hidden: Collection[str] = ()) -> "Tags":
         """Tag products."""
