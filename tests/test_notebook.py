@@ -147,7 +147,7 @@ def test_users_own_kernel_and_startup_files_have_no_say(tmp_path, make_notebook,
         ("01_collect", DEMO | {"catalog": "demo"}, "no parameter 'catalog'.* Did you mean 'catalogue'?"),
         ("05_train", DEMO, "05_train.ipynb has parameters without a value: add --variant"),
         ("01_collect", {"catalogue": "dmo"}, "There is no catalogue 'dmo'.* Did you mean 'demo'?"),
-        ("01_collect", {"catalogue": "fashion"}, r"study does not list 'fashion'. It lists \['demo'\]"),
+        ("01_collect", {"catalogue": "fashion"}, r"study does not list 'fashion'. It lists \['demo', 'outlet'\]"),
         ("05_train", DEMO | {"variant": "brnd"}, "variants does not list 'brnd'.* Did you mean 'brand'?"),
     ],
 )
