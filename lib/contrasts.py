@@ -148,7 +148,11 @@ def _other_side(
         b = b._replace(text="masked")
     if asked.question == "split":
         b = b._replace(train_size=_matching_size(a, b.split, samples))
-    recipes = (b.recipe,) if "recipe" in asked.b else (b.recipe, COUNTERPARTS.get(b.recipe, NO_RECIPE), NO_RECIPE)
+    recipes = [b.recipe]
+    if "recipe" not in asked.b:
+        recipes += [COUNTERPARTS.get(b.recipe, NO_RECIPE), NO_RECIPE]
+    if b.recipe == NO_RECIPE:  # a has no recipe, and b may have one
+        recipes += sorted({measure.recipe for measure in samples if measure.variant == variant} - DEPARTURES.keys())
     candidates = (b._replace(recipe=recipe) for recipe in recipes)
     return next((found for found in candidates if found in samples and found != a), None)
 
