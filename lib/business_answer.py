@@ -1,6 +1,7 @@
 """The closing answer of `08_business`, and the card of the deployed folder: every number in them is computed."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -70,7 +71,7 @@ def _promises(study: Study, tables: Tables) -> Iterator[str]:
             )
             continue
         rows = kept[(kept["precision"] == precision) & (kept["unit"] == UNITS[0])].set_index("depth")
-        whole, some = rows.loc["3"], rows.loc[SOME_LEVEL]
+        whole, some = records(rows.loc[["3"]])[0], records(rows.loc[[SOME_LEVEL]])[0]
         yield (
             f"**{100 * precision:g}%** promised, with {100 * settings.certainty:g}% certainty: "
             f"{share(whole['share'])}% of distinct test products get a whole path without a person{_achieved(whole)}, "
@@ -78,11 +79,11 @@ def _promises(study: Study, tables: Tables) -> Iterator[str]:
         )
 
 
-def _achieved(row: "pd.Series[float]") -> str:
+def _achieved(row: "dict[str, Any] | pd.Series[float]") -> str:
     return "" if pd.isna(row["achieved"]) else f" ({share(**_interval(row, 'achieved'))}% of these are right)"
 
 
-def _interval(row: "pd.Series[float]", name: str) -> dict[str, float]:
+def _interval(row: "dict[str, Any] | pd.Series[float]", name: str) -> dict[str, float]:
     return {"mean": float(row[name]), "low": float(row["low"]), "high": float(row["high"])}
 
 

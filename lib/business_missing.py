@@ -110,11 +110,10 @@ def of_a_thousand(kept: pd.DataFrame, review_seconds: float) -> pd.DataFrame:
     """
     rows = []
     for (precision, unit), part in kept.groupby(["precision", "unit"], sort=False):
-        shares = part.set_index("depth")
-        whole = 1000 * shares.loc["3", "share"]
-        tagged = 1000 * shares.loc[["2", "1"], "share"]
-        wrong = (1 - shares["achieved"]).fillna(0)
-        review = 1000 * (1 - shares.loc[SOME_LEVEL, "share"])
+        of_depth = part.set_index("depth")
+        shares, wrong = 1000 * of_depth["share"], (1 - of_depth["achieved"]).fillna(0)
+        whole, review = float(shares["3"]), 1000 - float(shares[SOME_LEVEL])
+        tagged = shares[["2", "1"]]
         minutes = review_seconds / 60
         rows.append((
             precision, unit, whole, whole * wrong["3"], tagged.sum(), (tagged * wrong[["2", "1"]]).sum(), review,

@@ -33,7 +33,8 @@ def candidates(study: Study, test: Judged) -> tuple[pd.DataFrame, pd.DataFrame]:
     assert study.tagger.promises is not None
     groups = groups_of(study.test)
     asked = depths(study, test, study.settings.precision) < 3
-    weights, rows, lengths = groups.shares * asked, [], []
+    weights, rows = groups.shares * asked, []
+    lengths: list[tuple[float, int, float]] = []
     best = test.tags.probabilities.max(axis=1)
     for coverage in study.settings.candidate_coverage:
         smallest = study.tagger.promises.candidates[str(coverage)]

@@ -7,7 +7,7 @@ them promises are made. *Test* products are only measured.
 """
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -101,7 +101,8 @@ def open_study(catalogue: str) -> Study:
     wanted = ["brand", text, "group", "sampling_key", split_column, *columns]
     products = pd.read_parquet(existing(folder / "clean" / "products.parquet"), columns=wanted)
     sizes = config.load_catalogue(catalogue).train_sizes
-    size = "all" if "all" in sizes else max(size for size in sizes if isinstance(size, int))
+    numbers = [size for size in sizes if isinstance(size, int)]
+    size: int | Literal["all"] = "all" if len(numbers) < len(sizes) else max(numbers)
     run = Run(settings.recipe, settings.text, settings.split, size, 0)
     train, held = training_rows(products, settings.split, run.size, run.seed)
     tagger = _load(catalogue, params, run.key(len(train)))
@@ -117,10 +118,10 @@ def open_study(catalogue: str) -> Study:
         return Part(new, table[columns].to_numpy(np.int16), groups, representatives(groups, keys))
 
     test = test_rows(products, settings.split)
-    parts = [part(np.sort(rows)) for rows in (held[tuned], held[~tuned], test)]
-    if not len(parts[1].groups) or not len(parts[2].groups):
+    tuning, calibration, tested = (part(np.sort(rows)) for rows in (held[tuned], held[~tuned], test))
+    if not len(calibration.groups) or not len(tested.groups):
         raise StudyError(f"'{catalogue}' has no validation or no test products left to make and to check promises on.")
-    return Study(catalogue, settings, tagger, *parts, len(train))
+    return Study(catalogue, settings, tagger, tuning, calibration, tested, len(train))
 
 
 def _load(catalogue: str, params: config.Params, key: str) -> Tagger:

@@ -13,7 +13,9 @@ from lib.tagging.parts import NewProducts, load_part
 from lib.tagging.tagger import About, Backbone, Tagger
 from lib.transfer.mapping import APART, Mapped, Taxonomy, map_taxonomy, read_mapping
 
-MODEL, RECIPE, TEXT, SPLIT, SEED = "best", "tuned", "plain", "grouped", 0
+MODEL, RECIPE, SEED = "best", "tuned", 0
+TEXT: config.Text = "plain"
+SPLIT: config.Split = "grouped"
 """The model that is deployed: see `docs/architecture.md`."""
 
 Codes = npt.NDArray[np.int64]
