@@ -153,10 +153,9 @@ class Params(Strict):
 
     @model_validator(mode="after")
     def _business_deploys_a_fusion(self) -> Self:
-        name = self.business.variant
-        _known("business.variant names", "variant", [name], list(self.variants))
+        name = self.business.variant  # the stage says so if it is not among the variants: a study may do without
         _known("business.recipe names", "recipe", [self.business.recipe], list(self.recipes))
-        if not isinstance(self.variants[name], PathFusionVariant):
+        if name in self.variants and not isinstance(self.variants[name], PathFusionVariant):
             raise ValueError(f"business.variant: only a 'path_fusion' can be deployed, and '{name}' is none")
         return self
 
