@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lib import artifacts, text
+from lib import artifacts, data, text
 from lib.config import SplitParams
 from lib.splits import grouped_split, random_split, sampling_key
 
@@ -42,6 +42,8 @@ def catalogue(**changes: object) -> dict:
 
 def write(root: Path, products: int = 240, **changes: object) -> None:
     """Write params.yaml, the catalogue's file, and its clean, text and image artifacts below `root`."""
+    data.load_catalogue_data.cache_clear()  # another test's catalogue has the same name
+    data.load_text.cache_clear()
     (root / "catalogues").mkdir(parents=True, exist_ok=True)
     (root / "params.yaml").write_text(yaml.safe_dump(params(**changes)))
     (root / "catalogues/tiny.yaml").write_text(yaml.safe_dump(catalogue()))
