@@ -2,25 +2,17 @@
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from lib.business_missing import NOTHING
 from lib.business_promises import CALIBRATED, SOME_LEVEL, UNCALIBRATED, UNITS
 from lib.charts import Chart
-from lib.figures import in_style, save, show
+from lib.figures import in_style
 from lib.tables import records, share
 
-PLACE = "business/figures"
 DEPTH_LOOKS = {"whole path": "#004488", "level 2 only": "#BB5566", "level 1 only": "#DDAA33", "people": "#BBBBBB"}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 MODELS = {UNCALIBRATED: "#D55E00", CALIBRATED: "#0072B2"}
-
-
-def publish(catalogue: str, name: str, chart: Chart) -> HTML:
-    """Save a chart among the stage's figures, and return it to be displayed."""
-    save(chart.figure, catalogue, name, chart.caption, chart.alt, PLACE)
-    return show(catalogue, name, PLACE)
 
 
 def hidden_name(hidden: str) -> str:

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from lib.artifacts import existing
 from lib.business_promises import SOME_LEVEL, UNITS
-from lib.business_stage import Judged, Study, depths, groups_of
+from lib.business_stage import Judged, Study, depths, groups_of, right_so_far
 from lib.config import load_params, report_dir
-from lib.tables import records
+from lib.tables import read_table, records
 
 NOTHING = ""
 """What is hidden where nothing is."""
@@ -38,7 +37,7 @@ def with_inputs_missing(study: Study, judged: Mapping[str, Judged]) -> tuple[pd.
         accuracy.append((hidden, *groups.ratio(found.right[:, 2], everything), *known.get(hidden, ("", *[np.nan] * 3))))
         for precision in study.settings.precisions:
             depth = depths(study, found, precision)
-            right = found.right[np.arange(len(depth)), np.maximum(depth, 1) - 1]
+            right = right_so_far(found, depth)
             for name, tagged in (("3", depth == 3), (SOME_LEVEL, depth > 0)):
                 share = groups.ratio(tagged, everything, groups.shares).mean
                 promises.append((hidden, precision, name, share, *groups.ratio(right, tagged, groups.shares)))
@@ -49,7 +48,7 @@ def with_inputs_missing(study: Study, judged: Mapping[str, Judged]) -> tuple[pd.
 
 def _trained_without(study: Study) -> dict[str, tuple[str, float, float, float]]:
     """Look up the perceptron that was trained without an input, or with all of them, at the same size and split."""
-    table = pd.read_csv(existing(report_dir(study.catalogue, "intervals.csv")), keep_default_na=False)
+    table = read_table(report_dir(study.catalogue, "intervals.csv"))
     same = {"split": study.settings.split, "train_size": study.trained_on, "metric": "path", "measured_on": "test"}
     same |= {"decoding": "independent", "recipe": study.settings.recipe}
     table = table[(table[list(same)] == list(same.values())).all(axis=1)]
@@ -77,7 +76,7 @@ def by_category(study: Study, test: Judged, names: list[str]) -> pd.DataFrame:
         tagged to any level); largest first.
     """
     groups, depth = groups_of(study.test), depths(study, test, shown_precision(study))
-    right, rows = test.right[np.arange(len(depth)), np.maximum(depth, 1) - 1], []
+    right, rows = right_so_far(test, depth), []
     for code, name in enumerate(names):
         inside = study.test.codes[:, 0] == code
         if inside.any():

@@ -10,7 +10,7 @@ from lib.bootstrap import SEED, Floats
 from lib.business_measure import Groups, calibration_error, reliability
 from lib.business_stage import Ints, Judged, Study, depths, groups_of, judge, lowest, reweighted
 from lib.config import LEVELS
-from lib.tagging.guarantee import depths as depths_of
+from lib.tagging.promises import tagged_depth
 
 UNITS = ("distinct products", "products")
 SOME_LEVEL = "any level"
@@ -81,7 +81,7 @@ def resample_promises(study: Study, calibration: Judged, tuning: Judged, test: J
         on_test = shares * tested[member]
         for precision in study.settings.precisions:
             limits = lowest(study, confidence[held], right[held], tuned, precision)
-            depth = depths_of(confidence, limits)
+            depth = tagged_depth(confidence, limits)
             for name, tagged, correct in _by_depth(depth, right):
                 limit = None if name == SOME_LEVEL else limits[int(name) - 1]
                 kept = [_share(correct, tagged, weights) for weights in (on_test, shares)]
@@ -103,15 +103,14 @@ def how_often_kept(draws: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         `precision, depth, draws, promised` (share of draws with a threshold)`, kept, kept_low, kept_high` (share of
-        all draws in which
-        no promise was broken on test products, exact 95% interval)`, kept_all` (on both parts)`, share, achieved`
-        (means)`, low, high` (5% and 95% quantiles of `achieved`).
+        all draws in which no promise was broken on test products, exact 95% interval)`, kept_all` (on both
+        parts)`, share, achieved` (means)`, low, high` (5% and 95% quantiles of `achieved`).
     """
     rows = []
     for (precision, depth), part in draws.groupby(["precision", "depth"], sort=False):
         made = part["achieved"].notna()
-        broken = int((part["achieved"] < float(str(precision))).sum())
-        broken_all = float((part["achieved_all"] < float(str(precision))).mean())
+        broken = int((part["achieved"] < part["precision"]).sum())
+        broken_all = float((part["achieved_all"] < part["precision"]).mean())
         limits = exact_interval(len(part) - broken, len(part))
         spread = part["achieved"].quantile([0.05, 0.95]).tolist()
         means = (float(part["share"].mean()), float(part["achieved"].mean()))

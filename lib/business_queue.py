@@ -25,8 +25,7 @@ def candidates(study: Study, test: Judged) -> tuple[pd.DataFrame, pd.DataFrame]:
     -------
     table
         `coverage, smallest` (probability of a listed path)`, achieved, low, high` (share of lists with the right
-        path)`, mean,
-        median, tenth` (a tenth of the lists is at least so long)`, single` (share of lists of one path).
+        path)`, mean, median, tenth` (a tenth of the lists is at least so long)`, single` (share of lists of one path).
     lengths
         `coverage, length, share` of lists.
     """
@@ -60,8 +59,7 @@ def queue(study: Study, test: Judged) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Compare orders of the review queue by the errors that they avoid: the test products of which nothing is tagged.
 
     A person looks at one product of a near-duplicate group, and the answer holds for all of the group in the queue;
-    where
-    one of them has another path, it stays wrong if it was. Without people all would get the most probable path.
+    where one of them has another path, it stays wrong if it was. Without people all would get the most probable path.
 
     Returns
     -------
@@ -69,8 +67,7 @@ def queue(study: Study, test: Judged) -> tuple[pd.DataFrame, pd.DataFrame]:
         `order, reviewed` (share of the groups)`, avoided` (share of the errors that reviewing all of them avoids).
     areas
         `order, area, low, high` (mean of `avoided` over the queue)`, groups, products, errors, half` (share of groups
-        after which half
-        of the errors are avoided).
+        after which half of the errors are avoided).
     """
     waiting = np.flatnonzero(depths(study, test, shown_precision(study)) == 0)
     part = study.test
@@ -121,8 +118,7 @@ def costs(study: Study, calibration: Judged, test: Judged) -> tuple[pd.DataFrame
     """Add up what whole-path tagging costs, per 1,000 distinct test products, by the confidence that it asks for.
 
     A product at or above the threshold is tagged, and costs if that is wrong; every other one is reviewed, by people
-    who
-    are taken to be right.
+    who are taken to be right.
 
     Returns
     -------

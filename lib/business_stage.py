@@ -2,8 +2,7 @@
 
 Three parts of the held-out products have three jobs. *Tuning* products (a third of the validation groups) chose the
 fusion's weights and fit the calibration. *Calibration* products, the rest of them, were seen by nothing that is
-fitted: on
-them promises are made. *Test* products are only measured.
+fitted: on them promises are made. *Test* products are only measured.
 """
 
 from collections.abc import Collection
@@ -14,18 +13,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from lib import config
-from lib.artifacts import existing, read_json, whole
+from lib.artifacts import existing, read_json
 from lib.business_measure import Groups
-from lib.config import LEVELS, build_dir, report_dir
+from lib.config import LEVELS, build_dir
 from lib.errors import StudyError
 from lib.fusion import path_numbers
 from lib.runs import Run
 from lib.splits import test_rows, training_rows, tuning_rows
 from lib.tagging.calibrate import fit_scales, is_right
 from lib.tagging.guarantee import representatives, smallest_listed, thresholds
-from lib.tagging.parts import NewProducts, load_part
+from lib.tagging.parts import NewProducts
 from lib.tagging.promises import Promises, Threshold
-from lib.tagging.tagger import About, Backbone, Tagger, Tags, write_folder
+from lib.tagging.tagger import Tagger, Tags, write_folder
+from lib.tagging.trained import trained_tagger
 
 FOLDER = "business"
 Ints = npt.NDArray[np.int64]
@@ -91,8 +91,7 @@ def open_study(catalogue: str) -> Study:
     StudyError
         If the model, or an earlier stage's output, is missing.
     """
-    params = config.load_params()
-    settings, folder = params.business, build_dir(catalogue)
+    settings, folder = config.load_params().business, build_dir(catalogue)
     columns = [f"{level}_code" for level in LEVELS]
     text = {"plain": "text", "masked": "masked_text"}.get(settings.text)
     if text is None:
@@ -105,7 +104,7 @@ def open_study(catalogue: str) -> Study:
     size: int | Literal["all"] = "all" if len(numbers) < len(sizes) else max(numbers)
     run = Run(settings.recipe, settings.text, settings.split, size, 0)
     train, held = training_rows(products, settings.split, run.size, run.seed)
-    tagger = _load(catalogue, params, run.key(len(train)))
+    tagger = trained_tagger(catalogue, settings.variant, run.key(len(train)), settings.text)
     features = np.load(existing(folder / "image" / "features.npy"), mmap_mode="r")
     variant = tagger.about.variant
     tuned = tuning_rows(products, held, variant.tuning_share)
@@ -122,35 +121,6 @@ def open_study(catalogue: str) -> Study:
     if not len(calibration.groups) or not len(tested.groups):
         raise StudyError(f"'{catalogue}' has no validation or no test products left to make and to check promises on.")
     return Study(catalogue, settings, tagger, tuning, calibration, tested, len(train))
-
-
-def _load(catalogue: str, params: config.Params, key: str) -> Tagger:
-    """Put the deployed model together from the files of the `train` stage."""
-    name = params.business.variant
-    variant, stop_words = config.get_variant(params, name), params.text.stop_words
-    if not isinstance(variant, config.PathFusionVariant):
-        raise StudyError(f"business.variant: only a 'path_fusion' can be deployed, and '{name}' is none.")
-    model, image = build_dir(catalogue, "models", name), build_dir(catalogue, "image")
-    manifest, taxonomy = read_json(image / "manifest.json"), read_json(build_dir(catalogue, "clean", "taxonomy.json"))
-    settings = config.load_catalogue(catalogue)
-    backbone = Backbone(
-        settings=settings.image,
-        weights_sha256=manifest["weights_sha256"],
-        dimension=manifest["dimension"],
-    )
-    about = About(
-        catalogue=catalogue,
-        key=key,
-        text=params.business.text,
-        text_from=tuple(settings.text),
-        stop_words=stop_words,
-        variant=variant,
-        weights=read_json(model / f"{key}.json")["weights"],
-        backbone=backbone if "image" in variant.inputs else None,
-    )
-    counts = [len(names) for names in taxonomy["levels"]]
-    parts = {part: load_part(model / f"{part}-{key}", of, counts, stop_words) for part, of in variant.of.items()}
-    return Tagger(about, taxonomy, parts)
 
 
 def reweighted(tagger: Tagger, weights: dict[str, float]) -> Tagger:
@@ -207,6 +177,12 @@ def depths(study: Study, judged: Judged, precision: float) -> Ints:
     return judged.tags.depth(study.tagger.promises.thresholds_for(precision))
 
 
+def right_so_far(judged: Judged, depth: Ints) -> Bools:
+    """Say of each row whether it is right down to the depth to which it is tagged; to level 1 if to none."""
+    right: Bools = judged.right[np.arange(len(depth)), np.maximum(depth, 1) - 1]
+    return right
+
+
 def groups_of(part: Part) -> Groups:
     """Return the groups of a part's rows, to draw from."""
     return Groups.of(part.groups)
@@ -218,10 +194,3 @@ def write_tagger(study: Study, card: str) -> None:
     model = build_dir(study.catalogue, "models", study.settings.variant)
     folder = build_dir(study.catalogue, "tagger")
     write_folder(folder, study.tagger.about, model, taxonomy, study.tagger.promises, card)
-
-
-def write_tables(catalogue: str, tables: dict[str, pd.DataFrame]) -> None:
-    """Write each table to `reports/NAME/business/NAME.csv`."""
-    for name, table in tables.items():
-        with whole(report_dir(catalogue, FOLDER, f"{name}.csv")) as partial:
-            table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")

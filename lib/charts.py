@@ -9,7 +9,7 @@ from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.figures import Look, in_style, save, show
+from lib.figures import FOLDER, Look, in_style, save, show
 from lib.tables import records, share
 
 MIN_WIDTH = 8.4  # inches: room for the legend of a figure with few panels
@@ -40,10 +40,10 @@ class Panel(NamedTuple):
     named_sizes: Collection[int] = ()
 
 
-def publish(catalogue: str, name: str, chart: Chart) -> HTML:
-    """Save a chart among a catalogue's figures, and return it to be displayed in a notebook."""
-    save(chart.figure, catalogue, name, chart.caption, chart.alt)
-    return show(catalogue, name)
+def publish(catalogue: str, name: str, chart: Chart, place: str = FOLDER) -> HTML:
+    """Save a chart among the figures of a stage, and return it to be displayed in a notebook."""
+    save(chart.figure, catalogue, name, chart.caption, chart.alt, place)
+    return show(catalogue, name, place)
 
 
 def size_label(size: int, named_sizes: Collection[int] = ()) -> str:

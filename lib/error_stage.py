@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from lib.artifacts import existing, read_json, whole
+from lib.artifacts import existing, read_json
 from lib.bootstrap import differences, group_weights
-from lib.config import LEVELS, build_dir, load_params, report_dir
+from lib.config import LEVELS, build_dir, load_params
 from lib.contrasts import Measure, verdict
 from lib.error_analysis import by_category, confusions, watch
 from lib.error_paths import only_level_1, relations, wrong_levels
@@ -207,10 +207,3 @@ def _decoding_gains(catalogue: str, results: Tables) -> pd.DataFrame:
                 )
     columns = ["variant", "split", "train_size", "a", "b", "difference", "low", "high", "verdict"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def write_tables(catalogue: str, tables: dict[str, pd.DataFrame]) -> None:
-    """Write each table to `reports/NAME/errors/NAME.csv`."""
-    for name, table in tables.items():
-        with whole(report_dir(catalogue, FOLDER, f"{name}.csv")) as partial:
-            table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")

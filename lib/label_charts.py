@@ -2,15 +2,13 @@
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from lib.charts import Chart
-from lib.figures import LEVEL_LOOKS, Look, in_style, look, save, show
+from lib.figures import LEVEL_LOOKS, Look, in_style, look
 from lib.label_curve import Curve, band, possible
 from lib.tables import points, records, share
 
-PLACE = "labels/figures"
 BEYOND = 10.0  # times the largest size: how far laws are drawn
 LAW_LOOKS = {"power": ("without a floor", "#0072B2", "--"), "floor": ("with a floor", "#D55E00", "-")}
 STRATEGY_LOOKS = {
@@ -21,12 +19,6 @@ STRATEGY_LOOKS = {
     "diversity": Look("diversity", "#009E73", "^"),
     "mixed": Look("uncertainty and diversity", "#CC79A7", "v"),
 }
-
-
-def publish(catalogue: str, name: str, chart: Chart) -> HTML:
-    """Save a chart among the figures of this stage, and return it to be displayed in a notebook."""
-    save(chart.figure, catalogue, name, chart.caption, chart.alt, PLACE)
-    return show(catalogue, name, PLACE)
 
 
 def draw_laws(curve: Curve, table: pd.DataFrame, targets: list[float]) -> Chart:

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lib.artifacts import existing, whole
 from lib.bootstrap import Sample, differences, group_weights, intervals, resample, seed_means
 from lib.config import get_variant, load_params, report_dir
 from lib.contrasts import verdict
@@ -18,6 +17,7 @@ from lib.label_pool import Pool
 from lib.label_runs import Outcome, run_all
 from lib.pairs import main_recipes
 from lib.results import SAMPLED, resample_all
+from lib.tables import read_table
 
 FOLDER = "labels"
 BASELINES = ("random", "one_per_group")
@@ -63,7 +63,7 @@ def open_curve(catalogue: str) -> tuple[Curve, pd.DataFrame]:
     StudyError
         If there is no such run.
     """
-    params, results = load_params(), pd.read_csv(existing(report_dir(catalogue, "results.csv")), keep_default_na=False)
+    params, results = load_params(), read_table(report_dir(catalogue, "results.csv"))
     settings = params.labels
     text = settings.text if "text" in get_variant(params, settings.variant).inputs else "masked"
     recipes = main_recipes(zip(results["variant"], results["recipe"], strict=True), params.runs[0].recipe)
@@ -195,15 +195,8 @@ def labels_to_reach(accuracy: Floats, budgets: Sequence[int], target: Floats) ->
     for place in range(1, len(budgets)):
         before, after = accuracy[:, place - 1], accuracy[:, place]
         crossing = np.isinf(labels) & (after >= target)
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # of curves that do not cross here
             part = (target - before) / (after - before)
-        here = np.exp(sizes[place - 1] + part * (sizes[place] - sizes[place - 1]))
+            here = np.exp(sizes[place - 1] + part * (sizes[place] - sizes[place - 1]))
         labels = np.where(crossing, here, labels)
     return labels
-
-
-def write_tables(catalogue: str, tables: Mapping[str, pd.DataFrame]) -> None:
-    """Write each table to `reports/NAME/labels/NAME.csv`."""
-    for name, table in tables.items():
-        with whole(report_dir(catalogue, FOLDER, f"{name}.csv")) as partial:
-            table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")

@@ -13,7 +13,7 @@ import pandas as pd
 import pandera.errors
 import pandera.pandas as pa
 
-from lib.artifacts import existing, read_json, whole
+from lib.artifacts import existing, read_json
 from lib.baselines import baseline_table
 from lib.bootstrap import Sample, group_weights, intervals, resample
 from lib.claim_quantities import JOINT
@@ -25,7 +25,7 @@ from lib.ledger import ledger
 from lib.outcomes import Bits, Way, path_of, read, unpack
 from lib.runs import Run
 from lib.splits import test_rows, training_rows
-from lib.verdicts import BLANK
+from lib.tables import read_table, write_tables
 
 RUN = ["variant", "recipe", "text", "split", "train_size", "seed"]
 KEY = [*RUN, "decoding", "measured_on", "metric"]
@@ -96,16 +96,13 @@ def make_results(catalogue: str) -> Tables:
         ledger(claims, samples, MEASURED),
         baseline_table(samples, MEASURED, params),
     )
-    for name, table in tables._asdict().items():
-        with whole(report_dir(catalogue, f"{name}.csv")) as partial:
-            table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
+    write_tables(report_dir(catalogue), tables._asdict())
     return tables
 
 
 def load_results(catalogue: str) -> Tables:
     """Read the tables that `make_results` wrote."""
-    paths = [existing(report_dir(catalogue, f"{name}.csv")) for name in Tables._fields]
-    return Tables(*(pd.read_csv(path, keep_default_na=False, na_values=BLANK) for path in paths))
+    return Tables(*(read_table(report_dir(catalogue, f"{name}.csv")) for name in Tables._fields))
 
 
 def collect(catalogue: str) -> pd.DataFrame:

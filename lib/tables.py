@@ -1,13 +1,38 @@
 """Numbers of the results as people read them: cells, short tables and sentences."""
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from lib.artifacts import existing, whole
 from lib.figures import look
 
 METRIC_NAMES = {"mean": "mean accuracy of the 3 levels", "path": "path accuracy (all 3 right)"}
+
+
+BLANK = {name: [""] for name in ("difference", "effect", "mean", "low", "high", "train_size", "seeds")}
+"""Columns of tables that hold numbers, and nothing where there is none."""
+
+
+def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
+    """Write each table to `NAME.csv`, whole or not at all; the same numbers give the same bytes."""
+    for name, table in tables.items():
+        with whole(folder / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read what `write_tables` wrote; a category may well be called NA.
+
+    Raises
+    ------
+    StudyError
+        If it is missing.
+    """
+    return pd.read_csv(existing(path), keep_default_na=False, na_values=BLANK)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

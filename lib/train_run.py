@@ -7,10 +7,11 @@ import torch
 
 from lib import artifacts, config, outcomes
 from lib.data import load_catalogue_data
-from lib.estimators import Predictions, Task, make_estimator
+from lib.estimators import make_estimator
 from lib.evaluate import correctness, decode, independent, run_records, valid_path
 from lib.runs import Run
 from lib.splits import test_rows, training_rows
+from lib.tasks import Predictions, Task
 
 
 def run_one(catalogue: str, variant: str, run: Run, folder: Path) -> None:

@@ -17,9 +17,6 @@ VERDICTS = {  # the worst first; in prose of one claim and of several
     "not measured": ("was not measured", "were not measured"),
 }
 
-BLANK = {column: [""] for column in ("effect", "low", "high", "train_size", "seeds")}
-"""For `pandas.read_csv`: the columns of `claims.csv` that hold numbers, and nothing where there is none."""
-
 
 def overview(claims: pd.DataFrame) -> pd.DataFrame:
     """Lay the ledger out for reading: a row a claim, a column a way, and in each cell the verdict and its effect.

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from lib.artifacts import existing
 from lib.config import load_catalogue, load_params, report_dir
 from lib.evaluate import usual_decodings
 from lib.pairs import DEPARTURES, main_recipes
+from lib.tables import read_table
 
 USUAL = "usual"
 """Stands for each variant's usual decoding: a chain's own first one, independent levels for others."""
@@ -51,10 +51,7 @@ class View:
     @classmethod
     def read(cls, catalogue: str) -> "View":
         """Read what the `results` stage wrote."""
-        intervals, contrasts = (
-            pd.read_csv(existing(report_dir(catalogue, f"{name}.csv")), keep_default_na=False)
-            for name in ("intervals", "contrasts")
-        )
+        intervals, contrasts = (read_table(report_dir(catalogue, f"{name}.csv")) for name in ("intervals", "contrasts"))
         main, settings = load_params().runs[0], load_catalogue(catalogue)
         sizes = tuple(sorted(size for size in settings.train_sizes if size != "all"))
         smaller = sizes if "all" in settings.train_sizes else sizes[:-1]

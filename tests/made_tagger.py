@@ -13,11 +13,13 @@ from safetensors.numpy import load_file, save_file
 
 from lib import artifacts, config
 from lib.data import load_catalogue_data
-from lib.estimators import PathFusionEstimator, Task
+from lib.estimators import make_estimator
+from lib.fusion_estimators import PathFusionEstimator
 from lib.runs import Run
 from lib.splits import training_rows
 from lib.tagging.promises import Promises, Scale, Threshold
 from lib.tagging.tagger import About, Backbone, write_folder
+from lib.tasks import Task
 
 WEIGHTS = tiny.REPOSITORY / "lib/shop/weights.safetensors"
 DIMENSION = 256  # of the demo's own network
@@ -59,7 +61,8 @@ def make(root: Path, text: str = "plain", **changes: object) -> Made:
     run = Run("tuned", text, "grouped", "all", 0)
     train, validation = training_rows(data.products, "grouped", "all", 0)
     variant = config.get_variant(config.load_params(), "best")
-    estimator = PathFusionEstimator(variant)
+    estimator = make_estimator(variant)
+    assert isinstance(estimator, PathFusionEstimator)
     estimator.fit(Task("tiny", run, train, validation))
     key, model = run.key(len(train)), root / "build/tiny/models/best"
     model.mkdir(parents=True)

@@ -16,13 +16,15 @@ from lib import business_stage as stage
 from lib.business_answer import answer, card, summary
 from lib.business_measure import Groups, calibration_error, reliability
 from lib.errors import StudyError
-from lib.estimators import Task, make_estimator
+from lib.estimators import make_estimator
 from lib.report.business_section import business_section
 from lib.report.study import environment
 from lib.runs import Run
 from lib.splits import training_rows
+from lib.tables import write_tables
 from lib.tagging.calibrate import fit_scale
 from lib.tagging.tagger import Tagger
+from lib.tasks import Task
 
 INTERVALS = "variant,recipe,text,split,train_size,decoding,measured_on,metric,mean,low,high,seeds"
 
@@ -192,11 +194,11 @@ def test_two_runs_write_the_same_bytes_and_the_managers_page_reads_them(made, tm
     assert business_section("tiny", tmp_path) is None, "the stage has not run"
     contents = []
     for _ in range(2):
-        stage.write_tables("tiny", tables)
+        write_tables(config.report_dir("tiny", stage.FOLDER), tables)
         contents.append({path.name: path.read_bytes() for path in config.report_dir("tiny", "business").glob("*.csv")})
     assert contents[0] == contents[1]
     chart = charts.draw_queue(tables["curves"], tables["queue"])
-    figures.save(chart.figure, "tiny", "queue", chart.caption, chart.alt, charts.PLACE)
+    figures.save(chart.figure, "tiny", "queue", chart.caption, chart.alt, f"{stage.FOLDER}/figures")
     section = business_section("tiny", tmp_path)
     page = environment().get_template("marketplace.md.j2").render(business=section)
     assert page.startswith("# For the marketplace")

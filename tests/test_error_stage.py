@@ -17,6 +17,7 @@ from lib.held_out import Model, main_models, read_held_out
 from lib.report.errors_section import errors_section
 from lib.report.study import environment
 from lib.results import load_results, load_truth, make_results
+from lib.tables import write_tables
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +165,8 @@ def test_two_runs_write_the_same_bytes_and_the_study_page_reads_them(study_root,
     for _ in range(2):
         study, tables = all_tables()
         tables["suspected_labels"] = suspect_labels(study).counts
-        error_stage.write_tables(CATALOGUE, tables)
         folder = config.report_dir(CATALOGUE, error_stage.FOLDER)
+        write_tables(folder, tables)
         contents.append({path.name: path.read_bytes() for path in folder.glob("*.csv")})
     assert contents[0] == contents[1]
     assert set(contents[0]) == {f"{name}.csv" for name in (*error_stage.TABLES, "suspected_labels")}

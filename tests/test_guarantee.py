@@ -7,7 +7,8 @@ from mapie.risk_control import BinaryClassificationController
 from scipy.stats import binom
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from lib.tagging.guarantee import depths, needed, p_values, sequence, smallest_listed, threshold, thresholds
+from lib.tagging.guarantee import needed, p_values, sequence, smallest_listed, threshold, thresholds
+from lib.tagging.promises import tagged_depth
 
 CERTAINTY = 0.9
 
@@ -23,7 +24,7 @@ def draw(rng, products, noise=0.0):
 
 def achieved(lowest, confidence, right):
     """Precision of what is tagged to each depth and no deeper; NaN where nothing is."""
-    depth = depths(confidence, lowest)
+    depth = tagged_depth(confidence, lowest)
     return [right[depth == d, d - 1].mean() if (depth == d).any() else np.nan for d in (1, 2, 3)]
 
 
@@ -51,7 +52,7 @@ def test_nothing_is_promised_with_too_few_products_or_too_many_errors():
     confidence, right = draw(np.random.default_rng(0), 400, noise=0.2)
     assert thresholds(confidence, right, confidence, 0.99, CERTAINTY, 100) == [None] * 3
     assert thresholds(np.empty((0, 3)), np.empty((0, 3), bool), np.empty((0, 3)), 0.9, CERTAINTY, 100) == [None] * 3
-    assert depths(confidence, [None] * 3).tolist() == [0] * 400
+    assert tagged_depth(confidence, [None] * 3).tolist() == [0] * 400
 
 
 def test_what_is_not_sure_enough_backs_off_to_its_parent():
@@ -59,7 +60,7 @@ def test_what_is_not_sure_enough_backs_off_to_its_parent():
     found = thresholds(confidence, right, confidence, 0.95, CERTAINTY, 100)
     assert found[2] is not None
     assert found[:2] != [None, None]
-    depth = depths(confidence, found)
+    depth = tagged_depth(confidence, found)
     assert set(depth) == {0, *(d for d in (1, 2, 3) if found[d - 1] is not None)}
     assert (confidence[depth == 3, 2] >= found[2]).all()
     assert (confidence[depth < 3, 2] < found[2]).all()

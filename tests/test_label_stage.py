@@ -10,12 +10,14 @@ import tiny
 import yaml
 
 from lib import config, label_charts, label_stage
+from lib.charts import publish
 from lib.errors import StudyError
 from lib.label_answer import answer
 from lib.label_groups import copies_table, grouping_table, true_codes
 from lib.label_pool import make_pool
 from lib.outcomes import path_of
 from lib.results import collect
+from lib.tables import write_tables
 from lib.train import train
 
 SETTINGS = {
@@ -59,7 +61,7 @@ def test_the_stage_writes_the_same_bytes_twice_and_computes_its_answer(study_roo
     contents = []
     for _ in range(2):
         tables = all_tables()
-        label_stage.write_tables("tiny", tables)
+        write_tables(config.report_dir("tiny", label_stage.FOLDER), tables)
         contents.append({path.name: path.read_bytes() for path in config.report_dir("tiny", "labels").glob("*.csv")})
     assert contents[0] == contents[1]
     assert set(contents[0]) == {f"{name}.csv" for name in label_stage.TABLES}
@@ -75,7 +77,7 @@ def test_the_stage_writes_the_same_bytes_twice_and_computes_its_answer(study_roo
         "copies": label_charts.draw_copies(tables["copies"]),
     }
     for name, chart in charts.items():
-        assert chart.alt in label_charts.publish("tiny", name, chart).data
+        assert chart.alt in publish("tiny", name, chart, f"{label_stage.FOLDER}/figures").data
 
 
 def test_the_curve_is_that_of_the_results(study_root):

@@ -76,7 +76,7 @@ def test_what_stands_beside_a_product_does_not_change_its_tag(made):
 
 def test_a_brand_that_nobody_knows_counts_as_none(made):
     *_, tagger, _, _ = made
-    assert tagger.input_set_of(NewProducts(["never seen", "brand 1", ""], ["sole", "", "the of"])) == [
+    assert tagger.tag(NewProducts(["never seen", "brand 1", ""], ["sole", "", "the of"])).sets == [
         "text",
         "brand",
         "",

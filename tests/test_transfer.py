@@ -14,11 +14,13 @@ from pydantic import ValidationError
 
 from lib import artifacts, config, splits, text
 from lib.errors import StudyError
-from lib.estimators import Task, make_estimator
+from lib.estimators import make_estimator
 from lib.runs import Run
 from lib.shop import generate, truth
 from lib.shop.lexicon import lexicon
 from lib.splits import training_rows
+from lib.tables import write_tables
+from lib.tasks import Task
 from lib.transfer import charts, stage
 from lib.transfer.answer import answer
 from lib.transfer.mapping import APART, CategoryMapping, map_taxonomy, read_mapping
@@ -166,7 +168,7 @@ def pair_root(made, tmp_path, monkeypatch) -> Path:
 def test_a_pair_is_measured_and_told(pair_root):
     trial = stage.try_pair("pair")
     tables = stage.tables(trial)
-    stage.write_tables("tiny", "pair", tables)
+    write_tables(pair_root / "reports/tiny" / stage.folder("pair"), tables)
     written = {path.name for path in (pair_root / "reports/tiny/transfer/pair").iterdir()}
     assert written == {f"{name}.csv" for name in ("scope", "curve", "contrasts", "inputs", "added")}
     counts = tables["scope"].set_index("what")["products"]

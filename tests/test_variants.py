@@ -8,12 +8,13 @@ import yaml
 
 from lib import artifacts, config, data, fit, train
 from lib.errors import StudyError
-from lib.estimators import Task, make_estimator
+from lib.estimators import make_estimator
 from lib.evaluate import valid_path
 from lib.results import load_truth, resample_all
 from lib.runs import Run, grid
 from lib.splits import test_rows as rows_of_test
 from lib.splits import training_rows
+from lib.tasks import Task
 
 TEXT = {"inputs": ["brand", "text"]}
 DENSE = {"hidden_layers": 2, "hidden_size": 32}

@@ -1,14 +1,11 @@
 """The page for a marketplace's manager, and what the study page says of it: looked up in `reports/NAME/business/`."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from lib.artifacts import existing, read_json
 from lib.config import report_dir
-from lib.tables import records
+from lib.figures import copy_figures
+from lib.tables import read_table, records
 
 PAGE = "marketplace"
 NOTEBOOK = "08_business"
@@ -23,16 +20,17 @@ def business_section(catalogue: str, folder: Path) -> dict[str, Any] | None:
     tables = report_dir(catalogue, "business")
     if not tables.is_dir():
         return None
-    study = records(_read(tables / "study.csv"))[0]
-    thousand = _read(tables / "thousand.csv")
+    study = records(read_table(tables / "study.csv"))[0]
+    thousand = read_table(tables / "thousand.csv")
     rows = [_row(row) for row in records(thousand[thousand["unit"] == "distinct products"])]
     shown = next(row for row in rows if row["precision"] == study["shown_precision"])
     main = next(row for row in rows if row["precision"] == study["precision"])
-    candidates = _read(tables / "candidates.csv")
+    candidates = read_table(tables / "candidates.csv")
     listed = records(candidates[candidates["coverage"] == study["coverage"]])[0]
-    often = _read(tables / "how_often_kept.csv")
+    often = read_table(tables / "how_often_kept.csv")
     often = often[(often["precision"] == study["shown_precision"]) & (often["depth"] != "any level")]
-    queue = records(_read(tables / "queue.csv"))
+    queue = records(read_table(tables / "queue.csv"))
+    figures = copy_figures(tables / "figures", folder, "business_")
     return {
         "page": PAGE,
         "notebook": NOTEBOOK,
@@ -45,7 +43,7 @@ def business_section(catalogue: str, folder: Path) -> dict[str, Any] | None:
         "draws": int(often["draws"].iloc[0]),
         "queue": max(queue, key=lambda row: row["area"]) if queue and queue[0]["errors"] else None,
         "labels": labels_to_start_with(catalogue, study),
-        "figures": _figures(tables / "figures", folder),
+        "figures": {name: figure for name, figure in figures.items() if name in FIGURES},
     }
 
 
@@ -54,18 +52,19 @@ def labels_to_start_with(catalogue: str, study: dict[str, Any]) -> dict[str, Any
 
     It is the smallest training size of the deployed variant at which it is nearly as good as with all products.
     """
-    table = _read(report_dir(catalogue, "intervals.csv"))
+    table = read_table(report_dir(catalogue, "intervals.csv"))
     same = {name: study[name] for name in ("variant", "recipe", "text", "split")}
     same |= {"metric": "path", "measured_on": "test", "decoding": "valid_path"}
     table = table[(table[list(same)] == list(same.values())).all(axis=1)].sort_values("train_size")
     if table["train_size"].nunique() < 2:
         return None
-    most = float(table["mean"].iloc[-1])
-    enough = records(table[table["mean"] >= most - ENOUGH])[0]
+    *_, before, last = records(table)
+    enough = records(table[table["mean"] >= last["mean"] - ENOUGH])[0]
+    other = last if enough["train_size"] < last["train_size"] else before
+    first, second = sorted((enough, other), key=lambda row: int(row["train_size"]))
     why = (
-        f"with {enough['train_size']:,} training products the model gets {100 * enough['mean']:.0f}% of whole "
-        "paths right, "
-        f"and with {table['train_size'].iloc[-1]:,} it gets {100 * most:.0f}%"
+        f"with {first['train_size']:,} training products the model gets {100 * first['mean']:.0f}% of whole paths right, "
+        f"and with {second['train_size']:,} it gets {100 * second['mean']:.0f}%"
     )
     return {"labels": int(enough["train_size"]), "why": why}
 
@@ -73,17 +72,3 @@ def labels_to_start_with(catalogue: str, study: dict[str, Any]) -> dict[str, Any
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     whole = {name: round(value) for name, value in row.items() if name not in ("precision", "unit")}
     return {**whole, "precision": row["precision"], "tagged": whole["whole"] + whole["parent"]}
-
-
-def _read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(existing(path), keep_default_na=False)
-
-
-def _figures(source: Path, folder: Path) -> dict[str, dict[str, str]]:
-    """Copy the figures of the page under names that no other stage's figure has."""
-    described: dict[str, dict[str, str]] = read_json(source / "figures.json")
-    chosen = {name: described[name] for name in FIGURES if name in described}
-    for name, figure in chosen.items():
-        figure["file"] = f"business_{name}.png"
-        shutil.copyfile(existing(source / f"{name}.png"), folder / figure["file"])
-    return chosen

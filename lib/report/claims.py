@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import pandas as pd
-
-from lib.artifacts import existing
 from lib.config import report_dir
-from lib.verdicts import BLANK, headlines, overview, tallies
+from lib.tables import read_table
+from lib.verdicts import headlines, overview, tallies
 
 
 def claims_context(catalogue: str) -> dict[str, Any]:
@@ -17,13 +15,9 @@ def claims_context(catalogue: str) -> dict[str, Any]:
     StudyError
         If one of them is missing.
     """
-    claims = overview(table := _read(catalogue, "claims.csv"))
+    claims = overview(table := read_table(report_dir(catalogue, "claims.csv")))
     return {
-        "headlines": headlines(_read(catalogue, "baselines.csv")),
+        "headlines": headlines(read_table(report_dir(catalogue, "baselines.csv"))),
         "claims": {"ways": list(claims.columns), "rows": claims.reset_index().to_numpy().tolist()},
         "tallies": tallies(table),
     }
-
-
-def _read(catalogue: str, name: str) -> pd.DataFrame:
-    return pd.read_csv(existing(report_dir(catalogue, name)), keep_default_na=False, na_values=BLANK)

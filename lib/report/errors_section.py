@@ -1,14 +1,11 @@
 """What the study page says of a catalogue's errors: looked up in `reports/NAME/errors/`, if that is there."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from lib.artifacts import existing, read_json
 from lib.config import report_dir
-from lib.tables import records, share
+from lib.figures import copy_figures
+from lib.tables import read_table, records, share
 
 PAGE = "07_errors"
 ROWS = 10
@@ -19,7 +16,7 @@ def errors_section(catalogue: str, folder: Path) -> dict[str, Any] | None:
     tables = report_dir(catalogue, "errors")
     if not tables.is_dir():
         return None
-    choice, categories = (_read(tables / f"{name}.csv") for name in ("choice", "categories"))
+    choice, categories = (read_table(tables / f"{name}.csv") for name in ("choice", "categories"))
     chosen = records(choice[choice["chosen"]])[0]
     rows = categories[(categories["split"] == chosen["split"]) & (categories["level"] == "level_3")]
     rows = rows[rows["below_target"] | rows["costly"]]
@@ -27,13 +24,8 @@ def errors_section(catalogue: str, folder: Path) -> dict[str, Any] | None:
         **{name: chosen[name] for name in ("variant", "split", "train_size")},
         "page": PAGE,
         "watched": [_row(row) for row in records(rows.head(ROWS))],
-        "figures": _figures(tables / "figures", folder),
+        "figures": copy_figures(tables / "figures", folder, "errors_"),
     }
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """Read a table; a category may well be called NA."""
-    return pd.read_csv(existing(path), keep_default_na=False)
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
@@ -43,12 +35,3 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
         "accuracy": share(row["accuracy"], row["low"], row["high"]),
         "why": ", ".join(reason for reason, holds in reasons.items() if holds),
     }
-
-
-def _figures(source: Path, folder: Path) -> dict[str, dict[str, str]]:
-    """Copy the figures beside the page under names that no other stage's figure has."""
-    described: dict[str, dict[str, str]] = read_json(source / "figures.json")
-    for name, figure in described.items():
-        figure["file"] = f"errors_{name}.png"
-        shutil.copyfile(existing(source / f"{name}.png"), folder / figure["file"])
-    return dict(sorted(described.items()))

@@ -5,12 +5,11 @@ from functools import cached_property
 
 import pandas as pd
 
-from lib.artifacts import existing
 from lib.config import Params, load_params, report_dir
 from lib.errors import StudyError
 from lib.evaluate import usual_decodings
 from lib.pairs import INPUT_PAIRS, main_recipes
-from lib.tables import points, share
+from lib.tables import points, read_table, share
 
 VERDICTS = {"a better": "beats", "b better": "is beaten by", "inconclusive": "cannot be told from"}
 KEY = ["variant", "recipe", "text", "split", "train_size", "decoding", "measured_on", "metric"]
@@ -197,9 +196,7 @@ class Results:
 
 
 def _read(catalogue: str, name: str, columns: list[str]) -> pd.DataFrame:
-    path = existing(report_dir(catalogue, name))
-    blank = {column: [""] for column in ("difference", *VALUES)}
-    frame = pd.read_csv(path, keep_default_na=False, na_values=blank)
+    frame = read_table(path := report_dir(catalogue, name))
     if missing := [column for column in columns if column not in frame.columns]:
         raise StudyError(f"{path} lacks the columns {missing}. It has {list(frame.columns)}.")
     return frame[columns]

@@ -1,7 +1,6 @@
 """The source of a site: the study page, written from templates, and the notebooks behind it."""
 
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,8 @@ import nbformat
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from lib import findings
-from lib.artifacts import existing, read_json
 from lib.config import Catalogue, report_dir
-from lib.figures import look
+from lib.figures import copy_figures, look
 from lib.published import published
 from lib.report import notebooks
 from lib.report.business_section import business_section
@@ -89,7 +87,7 @@ def write_source(catalogue: str, settings: Catalogue, results: Results, folder: 
         "settings": settings,
         "results": results,
         "facts": data,
-        "figures": _figures(catalogue, folder),
+        "figures": copy_figures(report_dir(catalogue, "figures"), folder),
         "errors": errors_section(catalogue, folder),
         "business": business_section(catalogue, folder),
         "pages": pages,
@@ -129,11 +127,3 @@ def _summary(catalogue: str, settings: Catalogue, data: Facts) -> dict[str, Any]
         "products": data.products,
         "levels": list(data.levels),
     }
-
-
-def _figures(catalogue: str, folder: Path) -> dict[str, dict[str, str]]:
-    """Copy the figures beside the page and return caption and alt of each, in the order of their names."""
-    described: dict[str, dict[str, str]] = read_json(report_dir(catalogue, "figures", "figures.json"))
-    for name in described:
-        shutil.copyfile(existing(report_dir(catalogue, "figures", f"{name}.png")), folder / f"{name}.png")
-    return dict(sorted(described.items()))

@@ -13,7 +13,7 @@ from lib.photos import Pixels
 from lib.tagging.parts import LinearPart, NewProducts
 from lib.tagging.promises import Shares
 from lib.tagging.tagger import Tagger
-from lib.text import STOP_WORDS, TOKEN
+from lib.text import STOP_WORDS, TOKEN, tokenize
 
 BRAND, PHOTO = "(brand)", "(photo)"
 """What stands among the words for the other inputs."""
@@ -129,8 +129,7 @@ def extract_all(photos: Pixels, extractor: Extractor) -> npt.NDArray[np.floating
 
 def _words(text: str, stop_words: frozenset[str]) -> list[str]:
     """List a text's words once each, in order of first use, stop words left out."""
-    found = TOKEN.findall(text.lower())
-    return [word for word in dict.fromkeys(found) if word not in stop_words and word != _BLANK]
+    return [word for word in dict.fromkeys(tokenize(text)) if word not in stop_words and word != _BLANK]
 
 
 def _left_out(text: str, word: str, alone: bool) -> str:

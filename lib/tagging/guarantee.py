@@ -1,21 +1,18 @@
 """Promises with a finite-sample guarantee: from which confidence on, and how long a list of candidates.
 
 A promise is over *distinct* products: near-duplicates share their errors, so that one product stands for each group.
-Those
-are independent draws, and then the number of errors above a threshold that was fixed beforehand is binomial, exactly.
+Those are independent draws, and then the number of errors above a threshold that was fixed beforehand is binomial,
+exactly.
 
 *Learn then test* (Angelopoulos, Bates, Candès, Jordan & Lei, 2021, *Learn then test: calibrating predictive
-algorithms to
-achieve risk control*): each threshold is a hypothesis, "the precision above it is below the promise". They are tested
-in a fixed order, each at the full error rate, until the first that cannot be rejected (fixed-sequence testing). The
-thresholds to try, and with which to begin, are chosen on tuning products, so that calibration products only test.
+algorithms to achieve risk control*): each threshold is a hypothesis, "the precision above it is below the promise".
+They are tested in a fixed order, each at the full error rate, until the first that cannot be rejected (fixed-sequence
+testing). The thresholds to try, and with which to begin, are chosen on tuning products, so that calibration products
+only test.
 
 The order of testing is MAPIE's (`control_fwer`). Its p-values are not used: version 1.6 computes the number of errors
-as
-`ceil(n * (1 - precision))`, which rounding makes one too many in about two of five cases. That is safe but wasteful.
+as `ceil(n * (1 - precision))`, which rounding makes one too many in about two of five cases. That is safe but wasteful.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -128,9 +125,8 @@ def smallest_listed(probabilities: Shares, coverage: float) -> float:
     """Return the smallest probability of a path on a list, so that a new product's right path is listed often enough.
 
     Split conformal prediction with the score 1 - probability (Sadinle, Lei & Wasserman, 2019, *Least ambiguous
-    set-valued
-    classifiers with bounded error levels*): of `n` distinct products, so many may be missed that one more, drawn like
-    them, is missed with a probability of at most 1 - `coverage`.
+    set-valued classifiers with bounded error levels*): of `n` distinct products, so many may be missed that one more,
+    drawn like them, is missed with a probability of at most 1 - `coverage`.
 
     Parameters
     ----------
@@ -157,9 +153,3 @@ def needed(precision: float, certainty: float) -> int:
     (230, 45)
     """
     return int(np.ceil(np.log(1 - certainty) / np.log(precision)))
-
-
-def depths(confidence: Shares, lowest: Sequence[float | None]) -> npt.NDArray[np.int64]:
-    """Return how many levels of each row may be tagged without a person, as `Tags.depth` does; None: never."""
-    sure = confidence >= np.array([np.inf if value is None else value for value in lowest])
-    return np.where(sure.any(axis=1), 3 - np.argmax(sure[:, ::-1], axis=1), 0)

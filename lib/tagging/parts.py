@@ -65,7 +65,7 @@ class Part(Protocol):
 
 
 class LinearPart:
-    """What `lib.estimators.LinearEstimator` learnt."""
+    """What `lib.single_estimators.LinearEstimator` learnt."""
 
     def __init__(self, stem: Path, variant: config.LinearVariant, class_counts: Sequence[int], stop_words: str) -> None:
         names = artifacts.read_json(stem.with_name(f"{stem.name}.json"))
@@ -133,7 +133,7 @@ class _Machine(NamedTuple):
 
 
 class NetworkPart:
-    """What `lib.estimators.NetworkEstimator` learnt, where the network is a multitask perceptron."""
+    """What `lib.single_estimators.NetworkEstimator` learnt, where the network is a multitask perceptron."""
 
     def __init__(self, stem: Path, variant: config.MLPVariant, class_counts: Sequence[int], stop_words: str) -> None:
         names = artifacts.read_json(stem.with_name(f"{stem.name}.json"))

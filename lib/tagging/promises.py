@@ -126,6 +126,25 @@ def _starts(member: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
     return np.concatenate([[0], np.cumsum(np.bincount(member))[:-1]]).astype(np.intp)
 
 
+def tagged_depth(confidence: Shares, thresholds: Sequence[float | None]) -> npt.NDArray[np.int64]:
+    """Return how many levels of each row may be tagged without a person: 3, or fewer, or 0.
+
+    Parameters
+    ----------
+    confidence : array, shape (rows, 3)
+        Of the best path down to each depth.
+    thresholds
+        Lowest confidence for each depth, 1 to 3; infinite or None where nothing can be promised.
+
+    Examples
+    --------
+    >>> tagged_depth(np.array([[0.9, 0.9, 0.9], [0.99, 0.6, 0.5]]), [0.95, None, 0.8]).tolist()
+    [3, 1]
+    """
+    sure = confidence >= np.array([np.inf if value is None else value for value in thresholds])
+    return np.where(sure.any(axis=1), 3 - np.argmax(sure[:, ::-1], axis=1), 0)
+
+
 def listed(probabilities: Sequence[float] | Shares, smallest: float) -> list[int]:
     """Return the paths that a person is shown for one product, most probable first: at least the best one.
 

@@ -27,7 +27,7 @@ from lib.config.reading import validate
 from lib.errors import StudyError
 from lib.fusion import input_sets, pool_paths
 from lib.tagging.parts import NewProducts, Part, load_part
-from lib.tagging.promises import Prefixes, Promises, Shares, best_prefixes
+from lib.tagging.promises import Prefixes, Promises, Shares, best_prefixes, tagged_depth
 from lib.text import STOP_WORDS, tokenize
 
 FORMAT: Literal[1] = 1
@@ -112,7 +112,8 @@ class Tagger:
             for name, settings in about.variant.of.items()
         }
         promises = folder / PROMISES
-        return cls(about, taxonomy, parts, _read(Promises, promises) if promises.exists() else None)
+        found = validate(Promises, artifacts.read_json(promises), str(promises)) if promises.exists() else None
+        return cls(about, taxonomy, parts, found)
 
     def scores(self, products: NewProducts, hidden: Collection[str] = ()) -> npt.NDArray[np.float64]:
         """Return the log-probability of each valid path, shape (rows, paths), with some inputs hidden if asked.
@@ -122,17 +123,25 @@ class Tagger:
         StudyError
             If the image vectors are of another dimension than the backbone's.
         """
-        self._check_image(products)
         shown = products.without(hidden)
-        said = [part.log_probabilities(shown) for part in self.parts.values()]
-        levels = pool_paths(said, self.present(shown), self.weights)
+        return self._scores(shown, self.present(shown))
+
+    def _scores(
+        self, products: NewProducts, present: dict[config.Input, npt.NDArray[np.bool_]]
+    ) -> npt.NDArray[np.float64]:
+        self._check_image(products)
+        said = [part.log_probabilities(products) for part in self.parts.values()]
+        levels = pool_paths(said, present, self.weights)
         wide = (level.astype(np.float64) for level in levels)  # float32 cannot tell a probability of 1 - 1e-9 from 1
         return np.asarray(log_softmax(sum(level[:, self.paths[:, i]] for i, level in enumerate(wide)), axis=1))
 
     def tag(self, products: NewProducts, hidden: Collection[str] = ()) -> "Tags":
         """Tag products."""
-        probabilities = np.exp(self.scores(products, hidden))
-        sets = self.input_set_of(products.without(hidden))
+        shown = products.without(hidden)
+        present = self.present(shown)
+        probabilities = np.exp(self._scores(shown, present))
+        rows = zip(*(array.tolist() for array in present.values()), strict=True)
+        sets = ["+".join(name for name, there in zip(present, row, strict=True) if there) for row in rows]
         found = best_prefixes(probabilities, self.paths)
         return Tags(probabilities, found, self._confidence(found.probability, sets), sets)
 
@@ -148,12 +157,6 @@ class Tagger:
             else np.asarray(products.image.any(axis=1)),
         }
         return {name: found[name] for name in self.inputs}
-
-    def input_set_of(self, products: NewProducts) -> list[str]:
-        """Name each row's set of inputs: the names that it has, joined by `+`."""
-        present = self.present(products)
-        rows = zip(*(array.tolist() for array in present.values()), strict=True)
-        return ["+".join(name for name, there in zip(present, row, strict=True) if there) for row in rows]
 
     def calibrated(self, probabilities: Shares, inputs: str) -> Shares:
         """Turn probabilities of whole paths of a product with this set of inputs into confidences."""
@@ -177,13 +180,10 @@ class Tagger:
     def _check_image(self, products: NewProducts) -> None:
         wanted = self.about.backbone.dimension if self.about.backbone else 0
         if "image" in self.inputs and products.image is not None and products.image.shape[1] != wanted:
+            name = self.about.backbone.settings.backbone if self.about.backbone else "no backbone"
             raise StudyError(
-                f"This model reads image vectors of {wanted} numbers, from '{self._backbone_name()}'. "
-                f"Found {products.image.shape[1]} numbers."
+                f"This model reads image vectors of {wanted} numbers, from '{name}'. Found {products.image.shape[1]}."
             )
-
-    def _backbone_name(self) -> str:
-        return self.about.backbone.settings.backbone if self.about.backbone else "no backbone"
 
 
 class Tags(NamedTuple):
@@ -206,16 +206,9 @@ class Tags(NamedTuple):
     confidence: Shares
     sets: list[str]
 
-    def depth(self, thresholds: Sequence[float]) -> npt.NDArray[np.int64]:
-        """Return how many levels of each row may be tagged without a person: 3, or fewer, or 0.
-
-        Parameters
-        ----------
-        thresholds
-            Lowest confidence for each depth, 1 to 3.
-        """
-        sure = self.confidence >= np.asarray(thresholds)
-        return np.where(sure.any(axis=1), 3 - np.argmax(sure[:, ::-1], axis=1), 0)
+    def depth(self, thresholds: Sequence[float | None]) -> npt.NDArray[np.int64]:
+        """Return how many levels of each row may be tagged without a person (`promises.tagged_depth`)."""
+        return tagged_depth(self.confidence, thresholds)
 
 
 def write_folder(
@@ -253,7 +246,3 @@ def _read_about(path: Path) -> About:
     if found != FORMAT:
         raise StudyError(f"{path}: this program reads taggers of format {FORMAT}. Found {found!r}. Train it again.")
     return validate(About, content, str(path))
-
-
-def _read(model: type[Promises], path: Path) -> Promises:
-    return validate(model, artifacts.read_json(path), str(path))

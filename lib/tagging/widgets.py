@@ -1,13 +1,12 @@
 """Controls for one product being tagged: change the words, hide the photo, and see the paths' probabilities move."""
 
 from collections.abc import Callable
-from io import BytesIO
 
 import ipywidgets as widgets
 from IPython.display import Image, Markdown, display
 
 from lib.charts import Chart
-from lib.figures import DPI, in_style
+from lib.figures import png
 from lib.tagging.explain import photo_heat, top_paths, word_effects
 from lib.tagging.pictures import draw_paths, draw_photo, draw_words
 from lib.tagging.tour import Tour
@@ -15,11 +14,8 @@ from lib.tagging.tour import Tour
 
 def picture(chart: Chart) -> Image:
     """Return a chart as an image with its description, to be displayed in a notebook."""
-    file = BytesIO()
-    with in_style():
-        chart.figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
     about = {"alt": chart.alt, "caption": chart.caption}
-    return Image(file.getvalue(), metadata=about, alt=chart.alt)  # type: ignore[no-untyped-call]
+    return Image(png(chart.figure), metadata=about, alt=chart.alt)  # type: ignore[no-untyped-call]
 
 
 def charts(tour: Tour, number: int, brand: str, text: str, hide_photo: bool) -> list[Chart]:

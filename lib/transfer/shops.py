@@ -9,11 +9,13 @@ import pandas as pd
 from lib import artifacts, config
 from lib.data import CatalogueData, load_catalogue_data
 from lib.errors import StudyError, nearest
-from lib.tagging.parts import NewProducts, load_part
-from lib.tagging.tagger import About, Backbone, Tagger
+from lib.pairs import BEST
+from lib.tagging.parts import NewProducts
+from lib.tagging.tagger import Tagger
+from lib.tagging.trained import backbone_of, trained_tagger
 from lib.transfer.mapping import APART, Mapped, Taxonomy, map_taxonomy, read_mapping
 
-MODEL, RECIPE, SEED = "best", "tuned", 0
+MODEL, RECIPE, SEED = BEST, "tuned", 0
 TEXT: config.Text = "plain"
 SPLIT: config.Split = "grouped"
 """The model that is deployed: see `docs/architecture.md`."""
@@ -39,12 +41,6 @@ class Shop(NamedTuple):
     def groups(self) -> npt.NDArray[np.int64]:
         """The near-duplicate group of each row."""
         return self.data.products["group"].to_numpy(np.int64)
-
-    def take(self, rows: npt.NDArray[np.int64]) -> NewProducts:
-        """Return some of the products as new ones."""
-        brand, text, image = self.products
-        picked = None if image is None else image[rows]
-        return NewProducts([brand[row] for row in rows], [text[row] for row in rows], picked)
 
 
 class Pair(NamedTuple):
@@ -91,7 +87,7 @@ def open_pair(name: str) -> Pair:
     own = open_tagger(settings.source)
     tree = np.unique(mapped.paths[~mapped.apart], axis=0)
     tagger = Tagger(own.about, {"levels": own.levels, "paths": tree.tolist()}, own.parts)
-    comparable = _photos(settings.source) == _photos(settings.target)
+    comparable = backbone_of(settings.source) == backbone_of(settings.target)
     source, target = _open(settings.source, None), _open(settings.target, mapped)
     if not comparable:
         target = target._replace(products=target.products._replace(image=None))
@@ -106,29 +102,13 @@ def open_tagger(catalogue: str) -> Tagger:
     StudyError
         If it is not there.
     """
-    params, folder = config.load_params(), config.build_dir(catalogue, "models", MODEL)
-    variant = config.get_variant(params, MODEL)
+    folder = config.build_dir(catalogue, "models", MODEL)
     found = sorted(folder.glob(f"{RECIPE}-{TEXT}-{SPLIT}-*-{SEED}.json"))
-    if not isinstance(variant, config.PathFusionVariant) or not found:
+    if not found:
         raise StudyError(
             f"'{catalogue}' has no trained '{MODEL}' in {folder}: run `dvc repro train@{catalogue}-{MODEL}`."
         )
-    taxonomy = _taxonomy(catalogue)
-    counts = [len(names) for names in taxonomy["levels"]]
-    about = About(
-        catalogue=catalogue,
-        key=found[0].stem,
-        text=TEXT,
-        stop_words=params.text.stop_words,
-        variant=variant,
-        weights=artifacts.read_json(found[0])["weights"],
-        backbone=_photos(catalogue),
-    )
-    parts = {
-        part: load_part(folder / f"{part}-{about.key}", settings, counts, about.stop_words)
-        for part, settings in variant.of.items()
-    }
-    return Tagger(about, dict(taxonomy), parts)
+    return trained_tagger(catalogue, MODEL, found[0].stem, TEXT)
 
 
 def _open(catalogue: str, mapped: Mapped | None) -> Shop:
@@ -145,13 +125,6 @@ def _open(catalogue: str, mapped: Mapped | None) -> Shop:
 def _taxonomy(catalogue: str) -> Taxonomy:
     found: Taxonomy = artifacts.read_json(config.build_dir(catalogue, "clean", "taxonomy.json"))
     return found
-
-
-def _photos(catalogue: str) -> Backbone:
-    """Return how a catalogue's photos became vectors."""
-    manifest = artifacts.read_json(config.build_dir(catalogue, "image", "manifest.json"))
-    settings = config.load_catalogue(catalogue).image
-    return Backbone(settings=settings, weights_sha256=manifest["weights_sha256"], dimension=manifest["dimension"])
 
 
 def in_scope(shop: Shop, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

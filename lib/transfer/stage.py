@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lib.artifacts import whole
 from lib.bootstrap import SEED, Interval, Sample, differences, group_weights, intervals, resample
-from lib.config import LEVELS, Input, report_dir
+from lib.config import LEVELS, Input
 from lib.contrasts import verdict
 from lib.errors import StudyError
 from lib.fusion import input_sets
@@ -76,7 +75,9 @@ def try_pair(name: str) -> Trial:
     at_home = test_rows(pair.source.data.products, SPLIT)
     weights = group_weights(int(pair.target.groups.max()) + 1)
     home_weights = group_weights(int(pair.source.groups.max()) + 1, seed=SEED + 1)  # another catalogue, other draws
-    said = _correct(pair.target, tested, [pair.own.paths[pair.own.scores(pair.target.take(tested)).argmax(axis=1)]])
+    said = _correct(
+        pair.target, tested, [pair.own.paths[pair.own.scores(pair.target.products.take(tested)).argmax(axis=1)]]
+    )
     samples = {Way(OWN, 0): _sample(pair.target, tested, [0], said, weights)}
     inputs, home = {}, {}
     for shown in input_sets(pair.own.inputs)[1:]:
@@ -93,7 +94,7 @@ def _shown(
 ) -> Sample:
     """Ask the source's model, shown only some inputs; each catalogue's products get paths of that catalogue."""
     tagger = pair.own if shop is pair.source else pair.tagger
-    scores = tagger.scores(shop.take(rows), set(tagger.inputs) - set(shown))
+    scores = tagger.scores(shop.products.take(rows), set(tagger.inputs) - set(shown))
     return _sample(shop, rows, [0], _correct(shop, rows, [tagger.paths[scores.argmax(axis=1)]]), weights)
 
 
@@ -205,10 +206,3 @@ def _added(trial: Trial) -> pd.DataFrame:
 def folder(name: str) -> str:
     """Return where a pair's tables are, below `reports/SOURCE/`."""
     return f"transfer/{name}"
-
-
-def write_tables(source: str, name: str, made: dict[str, pd.DataFrame]) -> None:
-    """Write each table to `reports/SOURCE/transfer/PAIR/NAME.csv`."""
-    for table, rows in made.items():
-        with whole(report_dir(source, folder(name), f"{table}.csv")) as partial:
-            rows.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
