@@ -63,8 +63,8 @@ def labels_to_start_with(catalogue: str, study: dict[str, Any]) -> dict[str, Any
     other = last if enough["train_size"] < last["train_size"] else before
     first, second = sorted((enough, other), key=lambda row: int(row["train_size"]))
     why = (
-        f"with {first['train_size']:,} training products the model gets {100 * first['mean']:.0f}% of whole paths right, "
-        f"and with {second['train_size']:,} it gets {100 * second['mean']:.0f}%"
+        f"with {first['train_size']:,} training products the model gets {100 * first['mean']:.0f}% of whole paths "
+        f"right, and with {second['train_size']:,} it gets {100 * second['mean']:.0f}%"
     )
     return {"labels": int(enough["train_size"]), "why": why}
 
