@@ -143,10 +143,10 @@ def test_stage_lists_exactly_the_parameters_that_it_reads(tiny, stage):
 
 
 def names(read, file):
-    """Return the names of one file's parameters. `study` is none: the files that it names are dependencies."""
+    """Return the names of one file's parameters. Lists of catalogues are none: what they name are dependencies."""
     if file != "params.yaml":
         return {field for model, field in read if model == "Catalogue"}
-    fields = {field for model, field in read if model == "Params"} - {"study"}
+    fields = {field for model, field in read if model == "Params"} - {"study", "prepared"}
     return fields | {f"{SECTIONS[model]}.{field}" for model, field in read if model in SECTIONS}
 
 
