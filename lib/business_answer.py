@@ -9,6 +9,7 @@ from lib.business_charts import hidden_name
 from lib.business_missing import NOTHING, shown_precision
 from lib.business_promises import CALIBRATED, SOME_LEVEL, UNCALIBRATED, UNITS
 from lib.business_stage import Study
+from lib.business_surest import SUREST
 from lib.tables import records, share
 from lib.tagging.guarantee import needed
 
@@ -35,6 +36,7 @@ def answer(study: Study, tables: Tables) -> str:
     lines = [
         *_calibration(tables["calibration"]),
         *_promises(study, tables),
+        *_surest(study, tables),
         *_resamplings(study, tables["how_often_kept"]),
         *_missing(study, tables),
         *_review(study, tables),
@@ -77,6 +79,31 @@ def _promises(study: Study, tables: Tables) -> Iterator[str]:
             f"{share(whole['share'])}% of distinct test products get a whole path without a person{_achieved(whole)}, "
             f"and {share(some['share'])}% get at least level 1{_achieved(some)}."
         )
+
+
+def _surest(study: Study, tables: Tables) -> Iterator[str]:
+    rows, main = tables["surest"].query("depth == 3"), study.settings.precision
+    best = max(records(rows), key=lambda row: row["precision"])
+    found = share(best["precision"], best["low"], best["high"])
+    if best["precision"] >= main:
+        yield (
+            f"Whole paths are at their best among the surest {share(best['share'])}% of distinct test products: "
+            f"{found}% are right. More calibration products could bring promises nearer to that."
+        )
+        return
+    lines = [
+        f"**{100 * main:g}% right whole paths are out of reach of any threshold**, however many products there are "
+        f"to calibrate on: the best are the surest {share(best['share'])}% of distinct test products, and {found}% of "
+        "these are right."
+    ]
+    errors = tables["surest_errors"]
+    if len(errors):
+        first = records(errors)[0]
+        lines.append(
+            f"Of what the surest {share(SUREST)}% get wrong ({errors['products'].sum():.0f} distinct products), most "
+            f"often the shop says *{first['true']}* and the model *{first['said']}* ({first['products']:.0f})."
+        )
+    yield " ".join(lines)
 
 
 def _achieved(row: "dict[str, Any] | pd.Series[float]") -> str:
@@ -128,13 +155,13 @@ def _missing(study: Study, tables: Tables) -> Iterator[str]:
 
 def _review(study: Study, tables: Tables) -> Iterator[str]:
     coverage = study.settings.coverage
-    row = records(tables["candidates"].query("coverage == @coverage"))[0]
+    precision = shown_precision(study)
+    row = records(tables["candidates"].query("coverage == @coverage and precision == @precision"))[0]
     yield (
-        "Of products whose whole path is not tagged, the list of candidates that is made to hold the right "
-        f"path in {100 * coverage:g}% "
-        f"of cases does so in {share(row['achieved'], row['low'], row['high'])}%, with {row['mean']:.1f} paths "
-        "on average, the "
-        f"median list having {row['median']}."
+        f"Of products whose whole path is not tagged at {100 * precision:g}%, the list of candidates that is made to "
+        f"hold the right path in {100 * coverage:g}% of cases does so in "
+        f"{share(row['achieved'], row['low'], row['high'])}%, with {row['mean']:.1f} paths on average, the median list "
+        f"having {row['median']}."
     )
     orders = records(tables["queue"])
     if orders and orders[0]["errors"]:

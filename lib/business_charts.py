@@ -1,5 +1,7 @@
 """The figures of `08_business`."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -63,6 +65,30 @@ def draw_depths(kept: pd.DataFrame) -> Chart:
     return _stacked(
         labels, pd.DataFrame(parts), "of distinct test products", "How far products are tagged without a person."
     )
+
+
+def draw_surest(table: pd.DataFrame, precisions: Sequence[float]) -> Chart:
+    """Draw the precision of the surest products by their share, and the promises that were asked for."""
+    said = []
+    with in_style():
+        figure = Figure(figsize=(8.4, 4.2), layout="constrained")
+        ax = figure.subplots()
+        for colour, depth in zip(DEPTH_LOOKS.values(), (3, 2, 1), strict=False):
+            rows = table[table["depth"] == depth]
+            label = "whole path" if depth == 3 else f"down to level {depth}"
+            ax.plot(100 * rows["share"], 100 * rows["precision"], color=colour, marker=".", label=label)
+            ax.fill_between(100 * rows["share"], 100 * rows["low"], 100 * rows["high"], color=colour, alpha=0.15)
+            shown = rows[rows["share"].isin([rows["share"].min(), 0.5, 1.0])]
+            said += [f"{label}, surest {share(row['share'])}: {share(row['precision'])}" for row in records(shown)]
+        for precision in precisions:
+            ax.axhline(100 * precision, color="black", linestyle=":", linewidth=1)
+        ax.set(xlabel="Surest of the distinct test products (%)", ylabel="Right (%)", xlim=(0, 100))
+        ax.legend(frameon=False, loc="lower left")
+    caption = (
+        "How many of the surest products are right, by how many are taken, and the promises that are asked for "
+        "(dotted). Bands: 95% intervals over groups. A promise above a curve is beyond this model and these labels."
+    )
+    return Chart(figure, f"Curves, in percent. {'; '.join(said)}.", table, caption)
 
 
 def draw_categories(table: pd.DataFrame, precision: float) -> Chart:
@@ -164,9 +190,10 @@ def draw_missing(promises: pd.DataFrame, precision: float) -> Chart:
     return Chart(figure, f"Percent, with all inputs and without each. {'; '.join(cells)}.", rows, caption)
 
 
-def draw_lengths(lengths: pd.DataFrame, table: pd.DataFrame) -> Chart:
-    """Draw the distribution of the number of candidates."""
-    said = []
+def draw_lengths(lengths: pd.DataFrame, table: pd.DataFrame, precision: float) -> Chart:
+    """Draw the distribution of the number of candidates at one promise."""
+    said, table = [], table[table["precision"] == precision]
+    lengths = lengths[lengths["precision"] == precision]
     with in_style():
         figure = Figure(figsize=(8.4, 4.0), layout="constrained")
         ax = figure.subplots()
@@ -180,9 +207,8 @@ def draw_lengths(lengths: pd.DataFrame, table: pd.DataFrame) -> Chart:
         )
         ax.legend(frameon=False, loc="lower right")
     caption = (
-        "How long the lists of candidate paths are, for distinct test products whose whole path is not tagged, "
-        "by the share "
-        "of lists that is to hold the right path."
+        "How long the lists of candidate paths are, for distinct test products whose whole path is not tagged at "
+        f"{100 * precision:g}% promised precision, by the share of lists that is to hold the right path."
     )
     return Chart(figure, f"Cumulative curves of list lengths. {'; '.join(said)}.", table, caption)
 

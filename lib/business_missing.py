@@ -7,7 +7,7 @@ import pandas as pd
 
 from lib.business_promises import SOME_LEVEL, UNITS
 from lib.business_stage import Judged, Study, depths, groups_of, right_so_far
-from lib.config import load_params, report_dir
+from lib.config import LEVELS, load_params, report_dir
 from lib.tables import read_table, records
 
 NOTHING = ""
@@ -88,14 +88,15 @@ def by_category(study: Study, test: Judged, names: list[str]) -> pd.DataFrame:
 
 
 def shown_precision(study: Study) -> float:
-    """Return the main precision if anything is promised at it, else the highest one at which something is.
+    """Return the highest precision, up to the main one, at which whole paths are promised.
 
-    With nothing promised at all it is the main one.
+    If there is none, the highest at which anything is; with nothing promised at all it is the main one.
     """
     assert study.tagger.promises is not None
-    promised = [t.precision for t in study.tagger.promises.thresholds if t.confidence is not None]
     main = study.settings.precision
-    return max((p for p in promised if p <= main), default=main)
+    made = [t for t in study.tagger.promises.thresholds if t.confidence is not None and t.precision <= main]
+    whole = [t.precision for t in made if t.depth == len(LEVELS)]
+    return max(whole or [t.precision for t in made], default=main)
 
 
 def of_a_thousand(kept: pd.DataFrame, review_seconds: float) -> pd.DataFrame:

@@ -24,19 +24,24 @@ def candidates(study: Study, test: Judged) -> tuple[pd.DataFrame, pd.DataFrame]:
     Returns
     -------
     table
-        `coverage, smallest` (probability of a listed path)`, achieved, low, high` (share of lists with the right
-        path)`, mean, median, tenth` (a tenth of the lists is at least so long)`, single` (share of lists of one path).
+        `precision` (the promise)`, coverage, smallest` (probability of a listed path)`, achieved, low, high` (share of
+        lists with the right path)`, mean, median, tenth` (a tenth of the lists is at least so long)`, single` (share
+        of lists of one path).
     lengths
-        `coverage, length, share` of lists.
+        `precision, coverage, length, share` of lists.
     """
     assert study.tagger.promises is not None
     groups = groups_of(study.test)
-    asked = depths(study, test, study.settings.precision) < 3
-    weights, rows = groups.shares * asked, []
-    lengths: list[tuple[float, int, float]] = []
+    rows: list[tuple[float, ...]] = []
+    lengths: list[tuple[float, float, int, float]] = []
     best = test.tags.probabilities.max(axis=1)
-    for coverage in study.settings.candidate_coverage:
-        smallest = study.tagger.promises.candidates[str(coverage)]
+    for found in study.tagger.promises.candidates:
+        asked, smallest, key = (
+            depths(study, test, found.precision) < 3,
+            found.probability,
+            (found.precision, found.share),
+        )
+        weights = groups.shares * asked
         length = np.maximum((test.tags.probabilities >= smallest).sum(axis=1), 1)
         listed = (test.truth >= smallest) | (test.truth >= best)
         order = np.argsort(length, kind="stable")
@@ -44,11 +49,12 @@ def candidates(study: Study, test: Judged) -> tuple[pd.DataFrame, pd.DataFrame]:
         median, tenth = (int(length[order][min(np.searchsorted(place, q), len(order) - 1)]) for q in (0.5, 0.9))
         mean, single = (_mean(values, weights) for values in (length, length == 1))
         achieved = groups.ratio(listed, asked, groups.shares)
-        rows.append((coverage, smallest, *achieved, mean, median, tenth, single))
+        rows.append((*key, smallest, *achieved, mean, median, tenth, single))
         shares = np.bincount(length, weights=weights) / max(weights.sum(), 1e-12)
-        lengths.extend((coverage, i, share) for i, share in enumerate(shares) if share)
+        lengths.extend((*key, i, share) for i, share in enumerate(shares) if share)
     columns = ["coverage", "smallest", "achieved", "low", "high", "mean", "median", "tenth", "single"]
-    return pd.DataFrame(rows, columns=columns), pd.DataFrame(lengths, columns=["coverage", "length", "share"])
+    more = ["precision", "coverage", "length", "share"]
+    return pd.DataFrame(rows, columns=["precision", *columns]), pd.DataFrame(lengths, columns=more)
 
 
 def _mean(values: Ints | Bools, weights: Floats) -> float:

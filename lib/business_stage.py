@@ -23,7 +23,7 @@ from lib.splits import test_rows, training_rows, tuning_rows
 from lib.tagging.calibrate import fit_scales, is_right
 from lib.tagging.guarantee import representatives, smallest_listed, thresholds
 from lib.tagging.parts import NewProducts
-from lib.tagging.promises import Promises, Threshold
+from lib.tagging.promises import Candidates, Promises, Threshold, tagged_depth
 from lib.tagging.tagger import Tagger, Tags, write_folder
 from lib.tagging.trained import trained_tagger
 
@@ -141,7 +141,7 @@ def calibrate(study: Study) -> None:
     """Fit the calibration on tuning products: the tagger's confidences are calibrated then, and nothing is promised."""
     part = study.tuning
     scales = fit_scales(study.tagger, part.products, part.codes, part.groups)
-    study.tagger.promises = Promises(certainty=study.settings.certainty, scales=scales, thresholds=[], candidates={})
+    study.tagger.promises = Promises(certainty=study.settings.certainty, scales=scales, thresholds=[], candidates=[])
 
 
 def promise(study: Study, calibration: Judged, tuning: Judged) -> Promises:
@@ -149,9 +149,14 @@ def promise(study: Study, calibration: Judged, tuning: Judged) -> Promises:
     settings, one, tuned = study.settings, study.calibration.one_each, study.tuning.one_each
     found = {p: lowest(study, calibration.confidence[one], calibration.right[one], tuning.confidence[tuned], p)
              for p in settings.precisions}  # fmt: skip
-    whole_path = found[settings.precision][2]
-    to_people = calibration.confidence[one, 2] < (np.inf if whole_path is None else whole_path)
-    truth = calibration.truth[one][to_people]
+    candidates = []
+    for precision, values in found.items():
+        to_people = tagged_depth(calibration.confidence[one], values) < len(LEVELS)
+        truth = calibration.truth[one][to_people]
+        candidates += [
+            Candidates(precision=precision, share=share, probability=smallest_listed(truth, share))
+            for share in settings.candidate_coverage
+        ]
     assert study.tagger.promises is not None, "calibrate comes first"
     study.tagger.promises = Promises(
         certainty=settings.certainty,
@@ -161,7 +166,7 @@ def promise(study: Study, calibration: Judged, tuning: Judged) -> Promises:
             for precision, values in found.items()
             for depth, value in enumerate(values, 1)
         ],
-        candidates={str(share): smallest_listed(truth, share) for share in settings.candidate_coverage},
+        candidates=candidates,
     )
     return study.tagger.promises
 

@@ -17,7 +17,7 @@ from lib.estimators import make_estimator
 from lib.fusion_estimators import PathFusionEstimator
 from lib.runs import Run
 from lib.splits import training_rows
-from lib.tagging.promises import Promises, Scale, Threshold
+from lib.tagging.promises import Candidates, Promises, Scale, Threshold
 from lib.tagging.tagger import About, Backbone, write_folder
 from lib.tasks import Task
 
@@ -43,7 +43,7 @@ def promises(**thresholds: float | None) -> Promises:
         thresholds=[
             Threshold(precision=0.9, depth=depth, confidence=confidence[f"level_{depth}"]) for depth in (1, 2, 3)
         ],
-        candidates={"0.9": 0.2, "0.95": 0.05},
+        candidates=[Candidates(precision=0.9, share=share, probability=p) for share, p in ((0.9, 0.2), (0.95, 0.05))],
     )
 
 

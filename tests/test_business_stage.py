@@ -1,6 +1,7 @@
 """The `business` stage on a tiny catalogue with a model trained on it, and the page that is made of its tables."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from lib import business_queue as queue
 from lib import business_stage as stage
 from lib.business_answer import answer, card, summary
 from lib.business_measure import Groups, calibration_error, reliability
+from lib.business_surest import surest, surest_errors
 from lib.errors import StudyError
 from lib.estimators import make_estimator
 from lib.report.business_section import business_section
@@ -23,6 +25,7 @@ from lib.runs import Run
 from lib.splits import training_rows
 from lib.tables import write_tables
 from lib.tagging.calibrate import fit_scale
+from lib.tagging.promises import Threshold
 from lib.tagging.tagger import Tagger
 from lib.tasks import Task
 
@@ -78,6 +81,7 @@ def made(tmp_path_factory):
             "missing_promises": tagged, "thousand": missing.of_a_thousand(kept, 30.0), "candidates": listed,
             "candidate_lengths": lengths, "queue": areas, "curves": curves, "costs": marks, "cost_curve": curve,
             "how_often_kept": promises.how_often_kept(draws), "draws": draws, "study": summary(study),
+            "surest": surest(study, test), "surest_errors": surest_errors(study, test),
             "categories": missing.by_category(study, test, study.tagger.levels[0]),
         }  # fmt: skip
         yield study, test, tables
@@ -131,11 +135,48 @@ def test_a_model_trained_without_the_input_stands_beside(made):
 
 
 def test_longer_lists_hold_the_right_path_more_often(made):
-    table = made[2]["candidates"]
-    assert table["achieved"].is_monotonic_increasing
-    assert table["mean"].is_monotonic_increasing
-    assert (table["mean"] >= 1).all()
-    np.testing.assert_allclose(made[2]["candidate_lengths"].groupby("coverage")["share"].sum(), 1)
+    for _, table in made[2]["candidates"].groupby("precision"):
+        assert table["achieved"].is_monotonic_increasing
+        assert table["mean"].is_monotonic_increasing
+        assert (table["mean"] >= 1).all()
+    np.testing.assert_allclose(made[2]["candidate_lengths"].groupby(["precision", "coverage"])["share"].sum(), 1)
+
+
+def test_lists_are_of_the_products_that_a_promise_leaves_to_people(made):
+    study, test, tables = made
+    for row in tables["candidates"].itertuples():
+        limit = study.tagger.promises.thresholds_for(row.precision)[2]
+        asked = test.confidence[:, 2] < limit
+        shares = Groups.of(study.test.groups).shares[asked]
+        listed = (test.tags.probabilities >= row.smallest).sum(axis=1).clip(1)[asked]
+        assert row.mean == pytest.approx(np.average(listed, weights=shares))
+
+
+def test_the_surest_are_more_often_right_and_their_errors_are_listed(made):
+    study, test, tables = made
+    for depth, rows in tables["surest"].groupby("depth"):
+        whole = rows[rows["share"] == 1]["precision"].item()
+        groups = Groups.of(study.test.groups)
+        assert whole == pytest.approx(np.average(test.right[:, depth - 1], weights=groups.shares))
+        assert rows["precision"].iloc[0] >= whole
+    rows = tables["surest"].query("depth == 3 and share == 0.2")
+    wrong = (1 - rows["precision"].item()) * 0.2 * len(study.test.one_each)
+    assert tables["surest_errors"]["products"].sum() == pytest.approx(wrong, abs=1)
+    assert not (tables["surest_errors"]["true"] == tables["surest_errors"]["said"]).any()
+
+
+def test_what_is_shown_is_the_highest_promise_of_whole_paths(made):
+    study = made[0]
+
+    def shown(*thresholds):
+        promises = study.tagger.promises.model_copy(update={"thresholds": [
+            Threshold(precision=precision, depth=depth, confidence=value) for precision, depth, value in thresholds
+        ]})  # fmt: skip
+        return missing.shown_precision(study._replace(tagger=SimpleNamespace(promises=promises)))
+
+    assert shown((0.5, 3, 0.4), (0.9, 3, None), (0.9, 1, 0.8), (0.99, 3, 0.999)) == 0.5, "0.99 is beyond the main one"
+    assert shown((0.5, 1, 0.4), (0.9, 3, None), (0.9, 1, 0.8)) == 0.9
+    assert shown((0.5, 1, None), (0.9, 3, None)) == study.settings.precision
 
 
 def test_the_queue_ends_where_all_is_reviewed_and_the_costs_where_nothing_is(made):
@@ -179,7 +220,8 @@ def test_charts_are_described(made):
         charts.draw_resamplings(tables["draws"], tables["how_often_kept"], 0.9),
         charts.draw_missing(tables["missing_promises"], shown),
         charts.draw_categories(tables["categories"], shown),
-        charts.draw_lengths(tables["candidate_lengths"], tables["candidates"]),
+        charts.draw_lengths(tables["candidate_lengths"], tables["candidates"], shown),
+        charts.draw_surest(tables["surest"], study.settings.precisions),
         charts.draw_queue(tables["curves"], tables["queue"]),
         charts.draw_costs(tables["cost_curve"], tables["costs"]),
     ]

@@ -125,6 +125,16 @@ class Runs(Strict):
     seeds: Size | None = None
 
 
+class ErrorParams(Strict):
+    """What puts a category on the watch list of `07_errors`.
+
+    Its accuracy is reliably below `target`; or it is one of those that make `costly_share` of their level's errors.
+    """
+
+    target: Share
+    costly_share: Share
+
+
 class Params(Strict):
     """All of `params.yaml`."""
 
@@ -139,6 +149,7 @@ class Params(Strict):
     variants: dict[str, Variant] = Field(min_length=1)
     recipes: dict[str, Recipe] = Field(min_length=1)
     runs: list[Runs] = Field(min_length=1)
+    errors: ErrorParams
     business: BusinessParams
     labels: LabelParams
 

@@ -26,7 +26,8 @@ def business_section(catalogue: str, folder: Path) -> dict[str, Any] | None:
     shown = next(row for row in rows if row["precision"] == study["shown_precision"])
     main = next(row for row in rows if row["precision"] == study["precision"])
     candidates = read_table(tables / "candidates.csv")
-    listed = records(candidates[candidates["coverage"] == study["coverage"]])[0]
+    listed = candidates[candidates["precision"] == study["shown_precision"]]
+    surest = records(read_table(tables / "surest.csv").query("depth == 3"))
     often = read_table(tables / "how_often_kept.csv")
     often = often[(often["precision"] == study["shown_precision"]) & (often["depth"] != "any level")]
     queue = records(read_table(tables / "queue.csv"))
@@ -38,7 +39,8 @@ def business_section(catalogue: str, folder: Path) -> dict[str, Any] | None:
         "shown": shown,
         "main": main,
         "rows": rows,
-        "candidates": listed,
+        "candidates": records(listed[listed["coverage"] == study["coverage"]])[0],
+        "surest": max(surest, key=lambda row: row["precision"]),
         "kept": float(often["kept"].min()),
         "draws": int(often["draws"].iloc[0]),
         "queue": max(queue, key=lambda row: row["area"]) if queue and queue[0]["errors"] else None,

@@ -47,6 +47,24 @@ class Threshold(Strict):
     confidence: float | None
 
 
+class Candidates(Strict):
+    """Which paths a person is shown of a product whose whole path a promise does not tag.
+
+    Attributes
+    ----------
+    precision
+        The promise.
+    share
+        Share of these lists that should hold the right path.
+    probability
+        The smallest of a path on a list, not calibrated.
+    """
+
+    precision: Share
+    share: Share
+    probability: float
+
+
 class Promises(Strict):
     """All that `08_business` found out on calibration rows.
 
@@ -56,15 +74,12 @@ class Promises(Strict):
         Probability, over the draw of calibration rows, with which a threshold keeps its promise.
     scales
         By the set of inputs at hand (names joined by `+`, empty for none), for each depth 1, 2, 3.
-    candidates
-        Share of lists that should hold the right path -> smallest probability of a listed path; for the products whose
-        whole path is not tagged at the study's main precision.
     """
 
     certainty: Share
     scales: dict[str, list[Scale]]
     thresholds: list[Threshold]
-    candidates: dict[str, float]
+    candidates: list[Candidates]
 
     def thresholds_for(self, precision: float) -> list[float]:
         """Return the lowest confidence for each depth, 1 to 3; infinity where nothing can be promised.
@@ -79,6 +94,25 @@ class Promises(Strict):
             known = sorted({t.precision for t in self.thresholds})
             raise StudyError(f"This model has no thresholds for a precision of {precision}. It has those of {known}.")
         return [np.inf if found.get(depth) is None else float(found[depth] or 0) for depth in (1, 2, 3)]
+
+    def smallest_listed(self, precision: float, share: float | None = None) -> float:
+        """Return the smallest probability of a path that a person is shown.
+
+        Parameters
+        ----------
+        share
+            Share of lists that should hold the right path; None for the largest that is known.
+
+        Raises
+        ------
+        StudyError
+            If nobody has worked it out for this share.
+        """
+        known = {c.share: c.probability for c in self.candidates if abs(c.precision - precision) < EDGE}
+        found = max(known, default=None) if share is None else next((s for s in known if abs(s - share) < EDGE), None)
+        if found is None:
+            raise StudyError(f"This model has no candidates for a share of {share}. It has those of {sorted(known)}.")
+        return known[found]
 
 
 class Prefixes(NamedTuple):

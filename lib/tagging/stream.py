@@ -125,7 +125,7 @@ def tag_table(job: Job) -> Summary:
     """
     tagger = Tagger.load(job.model)
     promises = promises_of(tagger, job.model)
-    thresholds, smallest = promises.thresholds_for(job.precision), smallest_shown(promises, job.shown)
+    thresholds, smallest = promises.thresholds_for(job.precision), promises.smallest_listed(job.precision, job.shown)
     _check(job, tagger)
     summary, begun = Summary(), time.monotonic()
     chunks = _with_images(job, tagger)
@@ -162,27 +162,6 @@ def promises_of(tagger: Tagger, folder: Path) -> Promises:
             f"Run `dvc repro business@{tagger.about.catalogue}`."
         )
     return tagger.promises
-
-
-def smallest_shown(promises: Promises, share: float | None) -> float:
-    """Return the smallest probability of a path that a person is shown.
-
-    Parameters
-    ----------
-    share
-        Share of products whose list should hold the right path; None for the largest that is known.
-
-    Raises
-    ------
-    StudyError
-        If nobody has worked it out for this share.
-    """
-    known = {float(name): smallest for name, smallest in promises.candidates.items()}
-    if share is None:
-        return known[max(known)] if known else 1.0
-    if share not in known:
-        raise StudyError(f"This model has no candidates for a share of {share}. It has those of {sorted(known)}.")
-    return known[share]
 
 
 def _nothing(tagger: Tagger) -> str:
