@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import psutil
+import yaml
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -36,11 +37,14 @@ def copy_tracked(target):
 
 
 def study_only(target, catalogue):
-    """List one catalogue in the copy's params.yaml, whether its line stands there as a comment or not."""
+    """Study one catalogue in the copy, whether its line stands there as a comment or not, and those that it tags."""
     path = target / "params.yaml"
-    text = re.sub(r"^  # (\w+: \{source)", r"  \1", path.read_text(), flags=re.MULTILINE)
-    lines = [line for line in text.splitlines() if "{source:" not in line or line.startswith(f"  {catalogue}:")]
-    path.write_text("\n".join(lines) + "\n")
+    params = yaml.safe_load(re.sub(r"^  # (\w+: \{source)", r"  \1", path.read_text(), flags=re.MULTILINE))
+    pairs = {name: pair for name, pair in params["transfer"].items() if pair["source"] == catalogue}
+    study = {catalogue: params["study"][catalogue]}
+    tagged = {pair["target"]: params["prepared"][pair["target"]] for pair in pairs.values()}
+    changes = {"study": study, "prepared": study | tagged, "transfer": pairs}
+    path.write_text(yaml.safe_dump(params | changes, sort_keys=False))
 
 
 def memory_gib(process):

@@ -25,7 +25,7 @@ def summary(study: Study) -> pd.DataFrame:
     asked = {name: getattr(settings, name) for name in ("variant", "recipe", "text", "split", "precision", "certainty")}
     more = {"coverage": settings.coverage, "review_seconds": settings.review_seconds, "shown_precision": shown}
     costs = {"wrong_tag_cost": settings.costs.wrong_tag, "review_cost": settings.costs.review}
-    need = needed(settings.precision, settings.certainty)
+    need = needed(shown, settings.certainty)
     return pd.DataFrame(
         [{**asked, **more, **costs, "trained_on": study.trained_on, **counts, **groups, "needed": need}]
     )
