@@ -19,7 +19,7 @@ from lib.business_measure import Groups, calibration_error, reliability
 from lib.business_surest import surest, surest_errors
 from lib.errors import StudyError
 from lib.estimators import make_estimator
-from lib.report.business_section import business_section
+from lib.report.business_section import business_section, promises_sentence
 from lib.report.study import environment
 from lib.runs import Run
 from lib.splits import training_rows
@@ -234,6 +234,7 @@ def test_charts_are_described(made):
 def test_two_runs_write_the_same_bytes_and_the_managers_page_reads_them(made, tmp_path):
     study, _, tables = made
     assert business_section("tiny", tmp_path) is None, "the stage has not run"
+    assert promises_sentence("tiny") is None
     contents = []
     for _ in range(2):
         write_tables(config.report_dir("tiny", stage.FOLDER), tables)
@@ -246,6 +247,7 @@ def test_two_runs_write_the_same_bytes_and_the_managers_page_reads_them(made, tm
     assert page.startswith("# For the marketplace")
     assert f"**{section['shown']['review']:,}** go to a person" in page
     assert "**40** products labelled" in page
+    assert f"{section['shown']['review']:,} go to a person" in promises_sentence("tiny")
     assert page.count("\n| ") == 1 + len(study.settings.precisions)
     assert (tmp_path / section["figures"]["queue"]["file"]).is_file()
     assert "marketplace.md" in environment().get_template("business.md.j2").render(business=section)

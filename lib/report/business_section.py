@@ -21,8 +21,7 @@ def business_section(catalogue: str, folder: Path) -> dict[str, Any] | None:
     if not tables.is_dir():
         return None
     study = records(read_table(tables / "study.csv"))[0]
-    thousand = read_table(tables / "thousand.csv")
-    rows = [_row(row) for row in records(thousand[thousand["unit"] == "distinct products"])]
+    rows = _promised(tables)
     shown = next(row for row in rows if row["precision"] == study["shown_precision"])
     main = next(row for row in rows if row["precision"] == study["precision"])
     candidates = read_table(tables / "candidates.csv")
@@ -49,6 +48,19 @@ def business_section(catalogue: str, folder: Path) -> dict[str, Any] | None:
     }
 
 
+def promises_sentence(catalogue: str) -> str | None:
+    """Say in one Markdown sentence what may run without people; None if the stage has not run."""
+    tables = report_dir(catalogue, "business")
+    if not tables.is_dir():
+        return None
+    shown = read_table(tables / "study.csv")["shown_precision"].item()
+    row = next(row for row in _promised(tables) if row["precision"] == shown)
+    return (
+        f"Of 1,000 new products, at {100 * shown:g}% promised precision, {row['whole']:,} get their whole path "
+        f"without a person and {row['parent']:,} a part of it; {row['review']:,} go to a person."
+    )
+
+
 def labels_to_start_with(catalogue: str, study: dict[str, Any]) -> dict[str, Any] | None:
     """Return how many labelled products to begin with and why, or None if nobody has measured it.
 
@@ -69,6 +81,11 @@ def labels_to_start_with(catalogue: str, study: dict[str, Any]) -> dict[str, Any
         f"right, and with {second['train_size']:,} it gets {100 * second['mean']:.0f}%"
     )
     return {"labels": int(enough["train_size"]), "why": why}
+
+
+def _promised(tables: Path) -> list[dict[str, Any]]:
+    thousand = read_table(tables / "thousand.csv")
+    return [_row(row) for row in records(thousand[thousand["unit"] == "distinct products"])]
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

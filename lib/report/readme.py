@@ -6,6 +6,7 @@ from lib.artifacts import existing
 from lib.config import load_catalogue, root
 from lib.errors import StudyError
 from lib.figures import look
+from lib.report.business_section import promises_sentence
 from lib.report.numbers import Number, Results
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
@@ -28,10 +29,12 @@ def results_summary(catalogue: str) -> str:
 
 
 def readme_table() -> str:
-    """Return the headline tables of all catalogues that have results, each under its title."""
-    names = [path.parent.name for path in sorted(root().glob("reports/*/intervals.csv"))]
-    tables = [f"**{load_catalogue(name).title}** (`{name}`)\n\n{results_summary(name)}" for name in names]
-    return "\n\n".join(tables)
+    """Return for all catalogues that have results their title, their headline table, and what may run by itself."""
+    parts: list[str | None] = []
+    for path in sorted(root().glob("reports/*/intervals.csv")):
+        name = path.parent.name
+        parts += [f"**{load_catalogue(name).title}** (`{name}`)", results_summary(name), promises_sentence(name)]
+    return "\n\n".join(filter(None, parts))
 
 
 def update_readme() -> None:
