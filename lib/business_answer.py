@@ -66,10 +66,8 @@ def _promises(study: Study, tables: Tables) -> Iterator[str]:
         if precision not in made:
             yield (
                 f"**{100 * precision:g}%** cannot be promised, at no level: {len(study.calibration.one_each):,} "
-                "distinct "
-                "calibration products are too few for so many errors. It takes "
-                f"{needed(precision, settings.certainty):,} "
-                "above a threshold without a single one."
+                "distinct calibration products are too few for so many errors. It takes "
+                f"{needed(precision, settings.certainty):,} above a threshold without a single one."
             )
             continue
         rows = kept[(kept["precision"] == precision) & (kept["unit"] == UNITS[0])].set_index("depth")
@@ -92,9 +90,9 @@ def _surest(study: Study, tables: Tables) -> Iterator[str]:
         )
         return
     lines = [
-        f"**{100 * main:g}% right whole paths are out of reach of any threshold**, however many products there are "
-        f"to calibrate on: the best are the surest {share(best['share'])}% of distinct test products, and {found}% of "
-        "these are right."
+        f"**No share of test products, however sure, has {100 * main:g}% right whole paths**: the best are the surest "
+        f"{share(best['share'])}% of the distinct ones, of which {found}% are right. More products to calibrate on "
+        "would hardly help."
     ]
     errors = tables["surest_errors"]
     if len(errors):
@@ -127,8 +125,8 @@ def _resamplings(study: Study, often: pd.DataFrame) -> Iterator[str]:
     )
     yield (
         f"Over {worst['draws']:,} redrawn calibration and test parts, the promise that was broken most often "
-        f"({100 * worst['precision']:g}%, "
-        f"depth {worst['depth']}) was not broken in {found}% of them: {verdict} ({100 * study.settings.certainty:g}%)."
+        f"({100 * worst['precision']:g}%, depth {worst['depth']}) was not broken in {found}% of them: {verdict} "
+        f"({100 * study.settings.certainty:g}%)."
     )
 
 
@@ -147,9 +145,9 @@ def _missing(study: Study, tables: Tables) -> Iterator[str]:
     broken = [r for r in records(rows) if r["hidden"] != NOTHING and r["high"] < r["precision"]]
     for row in broken:
         yield (
-            f"If every product came {hidden_name(row['hidden'])}, "
-            f"{share(row['achieved'], row['low'], row['high'])}% of what is tagged "
-            f"would be right instead of {100 * row['precision']:g}%: promises are of products as they come."
+            f"If every product came {hidden_name(row['hidden'])}, {share(row['achieved'], row['low'], row['high'])}% "
+            f"of what is tagged would be right instead of {100 * row['precision']:g}%: promises are of products as "
+            "they come."
         )
 
 
@@ -169,8 +167,7 @@ def _review(study: Study, tables: Tables) -> Iterator[str]:
         first = orders[0]
         yield (
             f"The best order of the queue is *{best['order']}*: half of the errors are gone after "
-            f"{share(best['half'])}% of the groups, "
-            f"and after {share(first['half'])}% *{first['order']}*."
+            f"{share(best['half'])}% of the groups, and after {share(first['half'])}% *{first['order']}*."
         )
 
 
@@ -179,8 +176,8 @@ def _costs(marks: pd.DataFrame) -> Iterator[str]:
     chosen = rows["equal expected costs"]
     yield (
         f"At the stated costs, 1,000 products cost {rows['review all']:,.0f} if all are reviewed, "
-        f"{rows['tag all']:,.0f} if all are tagged, "
-        f"and {chosen:,.0f} if a path is tagged where its expected cost is below that of a review."
+        f"{rows['tag all']:,.0f} if all are tagged, and {chosen:,.0f} if a path is tagged where its expected cost is "
+        "below that of a review."
     )
 
 
@@ -194,16 +191,15 @@ def card(study: Study, tables: Tables, title: str) -> str:
         f"# A tagger for category paths: {title}",
         "",
         f"It reads {', '.join(about.variant.inputs)} ({about.text} text) and answers one of "
-        f"{len(study.tagger.paths):,} valid paths of three "
-        "levels, with a calibrated confidence for each level. Any input may be missing.",
+        f"{len(study.tagger.paths):,} valid paths of three levels, with a calibrated confidence for each level. Any "
+        "input may be missing.",
         "",
         "## Data",
         "",
         f"Trained on {study.trained_on:,} products (`{about.key}`, variant `{settings.variant}`). Tuned and "
-        "calibrated on "
-        f"{len(study.tuning.groups):,} products in {len(study.tuning.one_each):,} groups of near-duplicates; "
-        "promises were made on "
-        f"{len(study.calibration.one_each):,} and measured on {len(study.test.one_each):,} other groups.",
+        f"calibrated on {len(study.tuning.groups):,} products in {len(study.tuning.one_each):,} groups of "
+        f"near-duplicates; promises were made on {len(study.calibration.one_each):,} and measured on "
+        f"{len(study.test.one_each):,} other groups.",
         "",
         "## Metrics",
         "",
@@ -216,8 +212,7 @@ def card(study: Study, tables: Tables, title: str) -> str:
         "## Promises",
         "",
         "Of distinct products that are tagged so far and no deeper, at least the promised share is right, with "
-        f"{100 * settings.certainty:g}% "
-        "certainty over the draw of the calibration products:",
+        f"{100 * settings.certainty:g}% certainty over the draw of the calibration products:",
         "",
         "| promised (%) | depth | confidence asked for | tagged (%) | right on test (%) |",
         "|---:|---:|---:|---:|---:|",
@@ -225,9 +220,8 @@ def card(study: Study, tables: Tables, title: str) -> str:
         "",
         "## Limits",
         "",
-        "- Promises hold for products drawn like those of this catalogue, near-duplicates counted once. Other "
-        "shops, new kinds of "
-        "products and products that all lack an input are outside of them.",
+        "- Promises hold for products drawn like those of this catalogue, near-duplicates counted once. Other shops, "
+        "new kinds of products and products that all lack an input are outside of them.",
         "- Right means: as the shop's own label says. Wrong labels count as errors.",
         "- It knows the categories and paths of `taxonomy.json` and no others.",
         "",

@@ -49,8 +49,8 @@ def draw_reliability(diagram: pd.DataFrame, errors: pd.DataFrame) -> Chart:
         figure.axes[0].legend(frameon=False)
     alt = f"Reliability diagrams. Expected calibration error in percent: {'; '.join(said)}."
     caption = (
-        "How often a path is right, by how sure the model is of it: the parts simply added up (before), and fitted and "
-        "calibrated on tuning products (after). On the dotted line both are the same. Test products."
+        "How often a path is right, by how sure the model is of it: the parts simply added up (before), and fitted "
+        "and calibrated on tuning products (after). On the dotted line both are the same. Test products."
     )
     return Chart(figure, alt, diagram, caption)
 
@@ -151,12 +151,10 @@ def draw_resamplings(draws: pd.DataFrame, often: pd.DataFrame, certainty: float)
         figure.axes[0].set_ylabel("Precision on test products (%)")
     alt = f"Precision on redrawn test parts. Share of draws in which the promise was not broken: {'; '.join(said)}."
     caption = (
-        "Precision on test products when calibration and test parts are drawn again: quartiles, and whiskers "
-        "to the 5th and "
-        "95th percentile of the draws in which something was tagged. Above each box, in how many of all draws "
-        "the promise "
-        f"was not broken: {100 * certainty:g}% or more is what was promised (for any level, it is no promise of "
-        "its own)."
+        "Precision on test products when calibration and test parts are drawn again: quartiles, and whiskers to the "
+        "5th and 95th percentile of the draws in which something was tagged. Above each box, in how many of all draws "
+        f"the promise was not broken: {100 * certainty:g}% or more is what was promised (for any level, it is no "
+        "promise of its own)."
     )
     return Chart(figure, alt, often, caption)
 
@@ -183,9 +181,8 @@ def draw_missing(promises: pd.DataFrame, precision: float) -> Chart:
         for label, row in zip(labels, records(rows), strict=True)
     ]
     caption = (
-        f"What is tagged at {100 * precision:g}% promised precision (dashed) when an input of every test "
-        "product is hidden. "
-        "The promise is of products as they come, and not of these."
+        f"What is tagged at {100 * precision:g}% promised precision (dashed) when an input of every test product is "
+        "hidden. The promise is of products as they come, and not of these."
     )
     return Chart(figure, f"Percent, with all inputs and without each. {'; '.join(cells)}.", rows, caption)
 
@@ -226,9 +223,8 @@ def draw_queue(curves: pd.DataFrame, areas: pd.DataFrame) -> Chart:
     cells = [f"{row['order']}: {share(row['area'], row['low'], row['high'])}" for row in records(found)]
     said = "; ".join(cells) or "there are no errors to avoid"
     caption = (
-        "The review queue: share of its errors that are avoided, by how far people have come, in four orders. "
-        "One review settles "
-        "a group of near-duplicates."
+        "The review queue: share of its errors that are avoided, by how far people have come, in four orders. One "
+        "review settles a group of near-duplicates."
     )
     return Chart(figure, f"Curves. Area under each in percent: {said}.", areas, caption)
 
