@@ -71,9 +71,9 @@ def _watched(study: Study, categories: pd.DataFrame, target: float) -> Iterator[
         if len(listed):
             part = share_of_errors(study.tested[study.split], 2, listed["category"])
             yield (
-                f"**{len(listed)} of {len(rows)}** categories of level 3 {said}. They "
-                f"hold {100 * listed['share'].sum():.1f}% of the test products and make {interval_words(part)} "
-                "of the errors."
+                f"**{len(listed)} of {len(rows)}** categories of level 3 {said}. They hold "
+                f"{100 * listed['share'].sum():.1f}% of the test products and make {interval_words(part)} of the "
+                "errors."
             )
         elif column == "below_target":
             yield f"No category of level 3 is reliably below {100 * target:.0f}% accuracy."
@@ -128,8 +128,8 @@ def _inputs(missing: pd.DataFrame) -> Iterator[str]:
             found = Interval(row["accuracy"], row["low"], row["high"])
             difference = points(row["difference"], row["difference_low"], row["difference_high"])
             yield (
-                f"*{str(row['kind']).capitalize()}*: {interval_words(found)} of paths are "
-                f"right, {difference} points against all other products."
+                f"*{str(row['kind']).capitalize()}*: {interval_words(found)} of paths are right, {difference} points "
+                "against all other products."
             )
 
 
@@ -149,7 +149,7 @@ def _labels(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
             precision = Interval(row["average_precision"], row["low"], row["high"])
             gain = {"difference": row["gain"], "low": row["gain_low"], "high": row["gain_high"]}
             yield (
-                "As a ranking of doubtful labels this model has an average precision of "
-                f"{interval_words(precision)}: {VERDICTS[verdict(gain['low'], gain['high'])]} the linear baseline of "
-                f"the cleaning notebook, a difference of {points(**gain)} points."
+                f"As a ranking of doubtful labels this model has an average precision of {interval_words(precision)}: "
+                f"{VERDICTS[verdict(gain['low'], gain['high'])]} the linear baseline of the cleaning notebook, a "
+                f"difference of {points(**gain)} points."
             )

@@ -87,8 +87,8 @@ def _overtaken(contrasts: pd.DataFrame) -> Iterator[str]:
     if helps:
         least, most = helps[0], helps[-1]
         yield (
-            f"With the same labels the source's model still adds to them up to {most['a_labels']:,}: "
-            f"{points(**least)} points at {least['a_labels']:,}, {points(**most)} at {most['a_labels']:,}."
+            f"With the same labels the source's model still adds to them up to {most['a_labels']:,}: {points(**least)} "
+            f"points at {least['a_labels']:,}, {points(**most)} at {most['a_labels']:,}."
         )
     else:
         yield "With the same labels, the source's model adds nothing to them at any size."
