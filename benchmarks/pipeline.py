@@ -1,9 +1,9 @@
 """Time and peak memory of every stage of `dvc repro` from nothing, and the time of a second one with nothing to do.
 
 Works in a temporary copy of what git tracks, so that nothing made before is taken for made. Memory is that of a stage
-and of all processes that it starts (proportional set size: what they share is counted once), looked at four times a
-second. Processor seconds are those of the same processes: on a machine that does other things as well they say more
-than the seconds that passed.
+and of all processes that it starts (proportional set size: what they share is counted once), looked at once a second:
+to look costs some milliseconds a process. Processor seconds are those of the same processes: on a machine that does
+other things as well they say more than the seconds that passed.
 
     python benchmarks/pipeline.py [--catalogue demo] [--keep FOLDER]
 """
@@ -65,14 +65,14 @@ class Peaks(threading.Thread):
         self.process, self.stage, self.peaks, self.began = process, "start", {}, {}
 
     def run(self):
-        """Look four times a second until the process ends."""
+        """Look once a second until the process ends."""
         while self.process.is_running():
             try:
                 now = memory_gib(self.process)
             except psutil.Error:
                 return
             self.peaks[self.stage] = max(self.peaks.get(self.stage, 0), now)
-            time.sleep(0.25)
+            time.sleep(1)
 
 
 def processor_seconds(process):
