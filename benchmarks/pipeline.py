@@ -9,7 +9,6 @@ other things as well they say more than the seconds that passed.
 """
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
@@ -47,65 +46,65 @@ def study_only(target, catalogue):
     path.write_text(yaml.safe_dump(params | changes, sort_keys=False))
 
 
-def memory_gib(process):
-    total = 0
-    for member in [process, *process.children(recursive=True)]:
-        try:
-            total += member.memory_full_info().pss
-        except psutil.Error:
-            continue
-    return total / 2**30
+class Watch(threading.Thread):
+    """Watches a process tree: the peak memory of each stage, and the processor seconds of all processes seen so far.
 
-
-class Peaks(threading.Thread):
-    """Watches a process tree, and keeps the peak of each stage."""
+    Training runs in processes that outlive what started them, and whose times nobody is told when they end. They are
+    looked at while they run, so that the last second of each is not counted.
+    """
 
     def __init__(self, process):
         super().__init__(daemon=True)
-        self.process, self.stage, self.peaks, self.began = process, "start", {}, {}
+        self.process, self.stage, self.peaks, self.used = process, "start", {}, {}
 
     def run(self):
         """Look once a second until the process ends."""
         while self.process.is_running():
             try:
-                now = memory_gib(self.process)
+                members = [self.process, *self.process.children(recursive=True)]
             except psutil.Error:
                 return
-            self.peaks[self.stage] = max(self.peaks.get(self.stage, 0), now)
+            self.peaks[self.stage] = max(self.peaks.get(self.stage, 0), sum(map(self.look, members)))
             time.sleep(1)
 
+    def look(self, member):
+        """Note a process's time, and return its memory in GiB; 0 if it has ended."""
+        try:
+            with member.oneshot():
+                times = member.cpu_times()
+                self.used[member.pid, member.create_time()] = times.user + times.system
+                return member.memory_full_info().pss / 2**30
+        except psutil.Error:
+            return 0.0
 
-def processor_seconds(process):
-    """Return what the processes that a process has started, and that have ended, have used so far."""
-    times = process.cpu_times()
-    return times.children_user + times.children_system
+    def processor_seconds(self):
+        """Return the time that all processes have used, as far as it was seen."""
+        return sum(self.used.copy().values())
 
 
-def repro(target):
+def repro(target, *arguments):
     """Run `dvc repro`, and return by stage: seconds, processor seconds, and peak GiB."""
-    command = [sys.executable, "-m", "dvc", "repro"]
+    command = [sys.executable, "-m", "dvc", "repro", *arguments]
     process = psutil.Popen(command, cwd=target, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    peaks, stages = Peaks(psutil.Process(process.pid)), {}
-    peaks.start()
+    watch, stages = Watch(psutil.Process(process.pid)), {}
+    watch.start()
     began, used = time.perf_counter(), 0.0
 
     def end(stage):
         nonlocal began, used
-        now, processor = time.perf_counter(), processor_seconds(process)
+        now, processor = time.perf_counter(), watch.processor_seconds()
         stages[stage] = (now - began, processor - used)
         began, used = now, processor
 
     for line in process.stdout:
         if match := re.match(r"Running stage '(.+)':", line):
-            end(peaks.stage)
-            peaks.stage = match[1]
-            print(f"{peaks.stage} ...", file=sys.stderr)
-    last = peaks.stage
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    end(last)
+            end(watch.stage)
+            watch.stage = match[1]
+            print(f"{watch.stage} ...", file=sys.stderr)
     if process.wait():
-        raise SystemExit(f"dvc repro failed in stage {last}; look in {target}")
-    return {stage: (*times, peaks.peaks.get(stage, 0)) for stage, times in stages.items()}
+        raise SystemExit(f"dvc repro failed in stage {watch.stage}; look in {target}")
+    end(watch.stage)
+    return {stage: (*times, watch.peaks.get(stage, 0)) for stage, times in stages.items()}
 
 
 def main():
