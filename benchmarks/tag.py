@@ -24,7 +24,7 @@ from lib.clean import clean_text
 from lib.shards import compute
 from lib.tagging import photo_vectors
 from lib.tagging.parts import NewProducts
-from lib.tagging.stream import Job, known_weights, promises_of, smallest_shown, tag_table
+from lib.tagging.stream import Job, known_weights, promises_of, tag_table
 from lib.tagging.tagged import Tagged, decide
 from lib.tagging.tagger import Tagger
 
@@ -53,7 +53,7 @@ def at_once(job):
     table = pd.read_csv(job.table, keep_default_na=False, dtype=str)
     brands, texts = table["brand"].map(clean_text).tolist(), table["description"].map(clean_text).tolist()
     tags = tagger.tag(NewProducts(brands, texts, np.load(job.features)))
-    thresholds, smallest = promises.thresholds_for(job.precision), smallest_shown(promises, None)
+    thresholds, smallest = promises.thresholds_for(job.precision), promises.smallest_listed(job.precision)
     rows = decide(tagger, tags, table["product_id"].tolist(), thresholds, smallest)
     pd.DataFrame(rows, columns=Tagged._fields).to_csv(job.output, index=False)
     return len(rows), time.monotonic() - begun
