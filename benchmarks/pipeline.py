@@ -53,19 +53,20 @@ class Watch(threading.Thread):
     looked at while they run, so that the last second of each is not counted.
     """
 
-    def __init__(self, process):
+    def __init__(self, process, interval=1.0):
         super().__init__(daemon=True)
+        self.interval = interval
         self.process, self.stage, self.peaks, self.used = process, "start", {}, {}
 
     def run(self):
-        """Look once a second until the process ends."""
+        """Look every so many seconds until the process ends."""
         while self.process.is_running():
             try:
                 members = [self.process, *self.process.children(recursive=True)]
             except psutil.Error:
                 return
             self.peaks[self.stage] = max(self.peaks.get(self.stage, 0), sum(map(self.look, members)))
-            time.sleep(1)
+            time.sleep(self.interval)
 
     def look(self, member):
         """Note a process's time, and return its memory in GiB; 0 if it has ended."""

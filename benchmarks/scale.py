@@ -28,7 +28,7 @@ import pandas as pd
 import psutil
 import yaml
 from datasketch import MinHash, MinHashLSH
-from pipeline import Peaks
+from pipeline import Watch
 
 from lib import config, schemas, truth
 from lib.clean import clean, clean_text
@@ -138,13 +138,13 @@ def run(stage, root, peer):
     command = [sys.executable, str(Path(__file__)), "--stage", stage, "--peer", str(peer)]
     environment = os.environ | {"STUDY_ROOT": str(root), "PYTHONPATH": str(REPOSITORY)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    peaks = Peaks(psutil.Process(process.pid))
-    peaks.start()
+    watch = Watch(psutil.Process(process.pid), interval=0.25)
+    watch.start()
     output, errors = process.communicate()
     if process.returncode:
         sys.exit(f"The stage {stage} failed:\n{errors[-2000:]}")
     seconds, used, result = json.loads(output.splitlines()[-1])
-    return seconds, used, max(peaks.peaks.values(), default=0), result
+    return seconds, used, max(watch.peaks.values(), default=0), result
 
 
 def measure(products, seed, peer):
