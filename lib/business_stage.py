@@ -141,7 +141,10 @@ def calibrate(study: Study) -> None:
     """Fit the calibration on tuning products: the tagger's confidences are calibrated then, and nothing is promised."""
     part = study.tuning
     scales = fit_scales(study.tagger, part.products, part.codes, part.groups)
-    study.tagger.promises = Promises(certainty=study.settings.certainty, scales=scales, thresholds=[], candidates=[])
+    settings = study.settings
+    study.tagger.promises = Promises(
+        certainty=settings.certainty, coverage=settings.coverage, scales=scales, thresholds=[], candidates=[]
+    )
 
 
 def promise(study: Study, calibration: Judged, tuning: Judged) -> Promises:
@@ -160,6 +163,7 @@ def promise(study: Study, calibration: Judged, tuning: Judged) -> Promises:
     assert study.tagger.promises is not None, "calibrate comes first"
     study.tagger.promises = Promises(
         certainty=settings.certainty,
+        coverage=settings.coverage,
         scales=study.tagger.promises.scales,
         thresholds=[
             Threshold(precision=precision, depth=depth, confidence=value)

@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--features", type=Path, metavar="FILE.npy", help="instead: the photos' vectors, a row for each of the table's")
     add("--column", action="append", default=[], metavar="FIELD=COLUMN", help="where the table calls a field otherwise")
     add("--without", action="append", default=[], metavar="FIELD", help="a field that no product has")
-    share = "share of products whose candidates should hold the right path (default: the largest that is known)"
+    share = "share of products whose candidates should hold the right path (default: as the tagger's study chose)"
     add("--candidates", type=float, metavar="SHARE", help=share)
     add("--rejects", type=Path, metavar="FILE", help="what could not be used (default: OUTPUT.rejects.csv)")
     add("--weights", type=Path, metavar="FILE", help="the photos' network (default: as params.yaml says)")
@@ -78,13 +78,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         job = job_of(argv)
         summary = tag_table(job)
     except StudyError as error:
-        print(error, file=sys.stderr)
-        return 1
+        message, status = str(error), 1
     except KeyboardInterrupt:
-        print("Stopped. Nothing is written.", file=sys.stderr)
-        return 130
-    print(summary.text(job))
-    return 0
+        message, status = "Stopped. Nothing is written.", 130
+    else:
+        print(summary.text(job))
+        return 0
+    print(message, file=sys.stderr)  # only now that the error's progress bar has ended its line
+    return status
 
 
 if __name__ == "__main__":

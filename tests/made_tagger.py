@@ -39,6 +39,7 @@ def promises(**thresholds: float | None) -> Promises:
     confidence = {"level_1": 0.5, "level_2": 0.6, "level_3": 0.7} | thresholds
     return Promises(
         certainty=0.95,
+        coverage=0.95,
         scales={name: [Scale(slope=1.0 if "image" in name else 0.8)] * 3 for name in SETS},
         thresholds=[
             Threshold(precision=0.9, depth=depth, confidence=confidence[f"level_{depth}"]) for depth in (1, 2, 3)

@@ -74,9 +74,12 @@ class Promises(Strict):
         Probability, over the draw of calibration rows, with which a threshold keeps its promise.
     scales
         By the set of inputs at hand (names joined by `+`, empty for none), for each depth 1, 2, 3.
+    coverage
+        Share of lists that should hold the right path, where no other is asked for.
     """
 
     certainty: Share
+    coverage: Share
     scales: dict[str, list[Scale]]
     thresholds: list[Threshold]
     candidates: list[Candidates]
@@ -101,7 +104,7 @@ class Promises(Strict):
         Parameters
         ----------
         share
-            Share of lists that should hold the right path; None for the largest that is known.
+            Share of lists that should hold the right path; None for `coverage`.
 
         Raises
         ------
@@ -109,7 +112,8 @@ class Promises(Strict):
             If nobody has worked it out for this share.
         """
         known = {c.share: c.probability for c in self.candidates if abs(c.precision - precision) < EDGE}
-        found = max(known, default=None) if share is None else next((s for s in known if abs(s - share) < EDGE), None)
+        share = self.coverage if share is None else share
+        found = next((known_share for known_share in known if abs(known_share - share) < EDGE), None)
         if found is None:
             raise StudyError(f"This model has no candidates for a share of {share}. It has those of {sorted(known)}.")
         return known[found]

@@ -37,7 +37,7 @@ class Job:
     precision
         What is tagged automatically is to be right so often.
     shown
-        Share of products whose candidates should hold the right path; None: the largest that the tagger knows.
+        Share of products whose candidates should hold the right path; None: as the tagger's study chose.
     columns
         Field -> column, where the catalogue's file does not say it right.
     without
