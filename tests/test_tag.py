@@ -97,6 +97,9 @@ def test_candidates_begin_with_the_best_path_and_its_confidence(new, tagged):
     for row in found[found["decision"] == "review"].itertuples():
         first = row.candidates.split(" | ")[0]
         assert first == f"{row.level_1} > {row.level_2} > {row.level_3} ({row.confidence:.2f})"
+        sure = [float(value) for value in re.findall(r"\((\d\.\d\d)\)", row.candidates)]
+        assert sure == sorted(sure, reverse=True)
+        assert sum(sure) <= 1.005 + 0.005 * len(sure)
 
 
 def test_candidates_are_those_of_the_share_that_is_asked_for(new, tagged):

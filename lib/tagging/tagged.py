@@ -13,7 +13,7 @@ from lib.artifacts import whole
 from lib.config import LEVELS
 from lib.errors import StudyError
 from lib.records import Reject
-from lib.tagging.promises import listed
+from lib.tagging.promises import Shares, listed, tempered
 from lib.tagging.tagger import Tagger, Tags
 
 REVIEW, AUTO = "review", "auto"
@@ -68,24 +68,25 @@ def decide(
         Smallest probability of a path that a person is shown.
     """
     depths = tags.depth(thresholds).tolist()
+    sure_of = tempered(tags.probabilities, tags.confidence[:, -1])
     paths, confidence = tags.prefixes.path.tolist(), tags.confidence.tolist()
     rows = []
     for row, (product_id, depth, inputs) in enumerate(zip(ids, depths, tags.sets, strict=True)):
         shown = depth or len(LEVELS)
         names = tagger.names(paths[row][shown - 1])[:shown]
         level_1, level_2, level_3 = names + [""] * (len(LEVELS) - shown)
-        candidates = "" if depth == len(LEVELS) else _candidates(tagger, tags, row, smallest)
+        candidates = (
+            "" if depth == len(LEVELS) else _candidates(tagger, tags.probabilities[row], sure_of[row], smallest)
+        )
         sure = round(confidence[row][shown - 1], 4)
         rows.append(Tagged(product_id, level_1, level_2, level_3, sure, DECISIONS[depth], inputs, candidates))
     return rows
 
 
-def _candidates(tagger: Tagger, tags: Tags, row: int, smallest: float) -> str:
+def _candidates(tagger: Tagger, probabilities: Shares, confidence: Shares, smallest: float) -> str:
     """Write the paths to choose from: `A > B > C (0.41) | A > B > D (0.22)`."""
-    paths = listed(tags.probabilities[row], smallest)
-    sure = tagger.calibrated(tags.probabilities[row][paths], tags.sets[row])
-    named = (" > ".join(tagger.names(path)) for path in paths)
-    return " | ".join(f"{name} ({value:.2f})" for name, value in zip(named, sure.tolist(), strict=True))
+    paths = listed(probabilities, smallest)
+    return " | ".join(f"{' > '.join(tagger.names(path))} ({confidence[path]:.2f})" for path in paths)
 
 
 def reject_row(reject: Reject) -> tuple[object, ...]:

@@ -158,10 +158,6 @@ class Tagger:
         }
         return {name: found[name] for name in self.inputs}
 
-    def calibrated(self, probabilities: Shares, inputs: str) -> Shares:
-        """Turn probabilities of whole paths of a product with this set of inputs into confidences."""
-        return probabilities if self.promises is None else self.promises.scales[inputs][-1](probabilities)
-
     def names(self, path: int) -> list[str]:
         """Return the names of a path's three classes."""
         return [names[code] for names, code in zip(self.levels, self.paths[path].tolist(), strict=True)]
