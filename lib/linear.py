@@ -104,14 +104,15 @@ class SoftmaxRegression:
         Parameters
         ----------
         X, X_held : float32 arrays, shape (rows, features)
-            Training rows and validation rows.
+            Training rows and validation rows; the training rows are overwritten, so that there is one copy of them.
         codes, held_codes : int arrays, shape (rows, 3)
         """
         self.class_counts = list(class_counts)
         rows, y = torch.from_numpy(X), torch.from_numpy(codes.astype(np.int64))
+        del X
         targets = _targets(y, self.class_counts)
         mean, bias = rows.mean(dim=0), targets.mean(dim=0)
-        rows = rows - mean
+        rows -= mean
         covariance, cross = rows.T @ rows / len(rows), rows.T @ targets / len(rows)
         held, truth = torch.from_numpy(X_held) - mean, torch.from_numpy(held_codes.astype(np.int64)).T
 
@@ -125,7 +126,9 @@ class SoftmaxRegression:
 
         self.ridge = max(self.ridges, key=of_ridge)
         whitening = _whitening(covariance, self.ridge)
-        search = _Search(rows @ whitening, y, self.class_counts, whitening.T @ cross, bias)
+        whitened = rows @ whitening
+        del rows
+        search = _Search(whitened, y, self.class_counts, whitening.T @ cross, bias)
         kept = _Kept(self.class_counts)
         kept.look(0, accuracies(whitening, *search.coefficients()), *search.coefficients())
         for steps in range(STEPS_AT_ONCE, self.max_steps + 1, STEPS_AT_ONCE):

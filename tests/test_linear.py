@@ -28,7 +28,7 @@ def clusters(rows=600, features=12, seed=0):
 
 def fitted(ridges=(1.0, 0.01), max_steps=24):
     X, codes = clusters()
-    return SoftmaxRegression(ridges, max_steps).fit(X[:400], codes[:400], [2, 2, 4], X[400:], codes[400:])
+    return SoftmaxRegression(ridges, max_steps).fit(X[:400].copy(), codes[:400], [2, 2, 4], X[400:], codes[400:])
 
 
 def test_linear_ranks_classes_as_its_machines_do():
@@ -74,7 +74,7 @@ def test_softmax_regression_keeps_the_steps_that_are_best_on_validation_rows():
     noisy[:40] = np.random.default_rng(3).permutation(noisy[:40])
     accuracies = []
     for max_steps in (4, 8, 20, 40):
-        model = SoftmaxRegression([1.0, 0.01], max_steps).fit(X[:60], noisy, [2, 2, 4], X[400:], codes[400:])
+        model = SoftmaxRegression([1.0, 0.01], max_steps).fit(X[:60].copy(), noisy, [2, 2, 4], X[400:], codes[400:])
         found = model.log_probabilities(X[400:])
         accuracies.append([(level.argmax(1) == y).mean() for level, y in zip(found, codes[400:].T, strict=True)])
         assert all(step <= max_steps for step in model.steps)
@@ -85,6 +85,6 @@ def test_softmax_regression_keeps_the_steps_that_are_best_on_validation_rows():
 def test_softmax_regression_copes_with_few_rows_and_features_that_never_vary(rows):
     X, codes = clusters()
     X[:, 0] = 7
-    levels = SoftmaxRegression([0.1], 8).fit(X[:rows], codes[:rows], [2, 2, 6], X[:2], codes[:2]).log_probabilities(X)
+    levels = SoftmaxRegression([0.1], 8).fit(X[:rows].copy(), codes[:rows], [2, 2, 6], X[:2], codes[:2]).log_probabilities(X)
     assert [level.shape for level in levels] == [(600, 2), (600, 2), (600, 6)]
     assert all(np.isfinite(level).all() for level in levels)
