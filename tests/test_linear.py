@@ -85,6 +85,7 @@ def test_softmax_regression_keeps_the_steps_that_are_best_on_validation_rows():
 def test_softmax_regression_copes_with_few_rows_and_features_that_never_vary(rows):
     X, codes = clusters()
     X[:, 0] = 7
-    levels = SoftmaxRegression([0.1], 8).fit(X[:rows].copy(), codes[:rows], [2, 2, 6], X[:2], codes[:2]).log_probabilities(X)
+    model = SoftmaxRegression([0.1], 8).fit(X[:rows].copy(), codes[:rows], [2, 2, 6], X[:2], codes[:2])
+    levels = model.log_probabilities(X)
     assert [level.shape for level in levels] == [(600, 2), (600, 2), (600, 6)]
     assert all(np.isfinite(level).all() for level in levels)
