@@ -9,6 +9,7 @@ rate is compared with the network's own over the same photos (`lib.shards.comput
 import argparse
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -109,7 +110,12 @@ def measure(kind, values):
     products, seconds = KINDS[kind](job)
     after = resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(json.dumps({"products": products, "seconds": seconds, "cpu": cpu, "mib": after.ru_maxrss / 2**10}))
+    print(json.dumps({"products": products, "seconds": seconds, "cpu": cpu, "mib": peak_mib()}))
+
+
+def peak_mib():
+    """Return this process's peak memory. `ru_maxrss` would not do: it begins at that of the process that started it."""
+    return int(re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)[1]) / 2**10
 
 
 def report(label, found):
