@@ -130,9 +130,9 @@ def main():
     parser.add_argument("--catalogue", default="demo", help="one whose tagger was made")
     parser.add_argument("--model", type=Path, help="its folder (default: the study's)")
     parser.add_argument("--precision", default="0.95")
-    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--rows", type=int, nargs="*", default=[10_000, 100_000])
     parser.add_argument("--peer-rows", type=int, default=10_000, help="more would not fit into memory for long")
-    parser.add_argument("--photos", action="store_true", help="also from photos")
+    parser.add_argument("--photos", type=int, default=0, help="also so many of the catalogue's products, from photos")
     arguments = parser.parse_args()
     model = arguments.model or config.build_dir(arguments.catalogue, "tagger")
     dimension = Tagger.load(model).about.backbone.dimension
@@ -148,7 +148,9 @@ def main():
             features.unlink()
         if arguments.photos:
             raw = config.build_dir(arguments.catalogue, "raw")
-            paths = {"table": raw / "products.parquet", "images": raw / "images.zip"}
+            table = folder / "photos.parquet"
+            pd.read_parquet(raw / "products.parquet").dropna(subset="image").head(arguments.photos).to_parquet(table)
+            paths = {"table": table, "images": raw / "images.zip"}
             report("from photos", child("from_photos", **paths, **common))
             report("the photos' network alone", child("network_alone", **paths, **common))
 
