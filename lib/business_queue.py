@@ -36,12 +36,8 @@ def candidates(study: Study, test: Judged) -> tuple[pd.DataFrame, pd.DataFrame]:
     lengths: list[tuple[float, float, int, float]] = []
     best = test.tags.probabilities.max(axis=1)
     for found in study.tagger.promises.candidates:
-        asked, smallest, key = (
-            depths(study, test, found.precision) < 3,
-            found.probability,
-            (found.precision, found.share),
-        )
-        weights = groups.shares * asked
+        asked = depths(study, test, found.precision) < 3
+        weights, smallest, key = groups.shares * asked, found.probability, (found.precision, found.share)
         length = np.maximum((test.tags.probabilities >= smallest).sum(axis=1), 1)
         listed = (test.truth >= smallest) | (test.truth >= best)
         order = np.argsort(length, kind="stable")

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from lib.business_promises import UNITS, weights_of
 from lib.business_stage import Bools, Judged, Study, groups_of
+from lib.fusion import path_numbers
 
 STEPS = 20
 """Shares at which precision is looked at: every 5%."""
@@ -37,14 +37,11 @@ def surest_errors(study: Study, test: Judged) -> pd.DataFrame:
     DataFrame
         `true, said` (paths)`, products` (distinct), most frequent first.
     """
-    weights = weights_of(UNITS[0], groups_of(study.test))
+    weights, tagger = groups_of(study.test).shares, study.tagger
     wrong = _surest(test.confidence[:, 2], weights, SUREST) & ~test.right[:, 2]
-    said = study.tagger.paths[test.tags.prefixes.path[wrong, 2]]
-    table = pd.DataFrame({
-        "true": [_name(study, codes) for codes in study.test.codes[wrong]],
-        "said": [_name(study, codes) for codes in said],
-        "products": weights[wrong],
-    })  # fmt: skip
+    paths = {"true": path_numbers(study.test.codes[wrong], tagger.paths), "said": test.tags.prefixes.path[wrong, 2]}
+    named = {column: [" > ".join(tagger.names(path)) for path in found] for column, found in paths.items()}
+    table = pd.DataFrame(named).assign(products=weights[wrong])
     found = table.groupby(["true", "said"])["products"].sum().reset_index()
     return found.sort_values(["products", "true", "said"], ascending=[False, True, True], ignore_index=True)
 
@@ -55,7 +52,3 @@ def _surest(confidence: np.ndarray, weights: np.ndarray, share: float) -> Bools:
     reached = np.searchsorted(np.cumsum(weights[order]), share * weights.sum() - 1e-6)
     taken: Bools = confidence >= confidence[order[min(int(reached), len(order) - 1)]]
     return taken
-
-
-def _name(study: Study, codes: np.ndarray) -> str:
-    return " > ".join(names[code] for names, code in zip(study.tagger.levels, codes, strict=True))

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import re
+import shutil
 import zipfile
 
 import made_tagger
@@ -92,9 +93,15 @@ def test_the_automatic_are_above_their_threshold_and_have_no_candidates(new, tag
     assert (found["candidates"][~auto] != "").all()
 
 
-def test_candidates_begin_with_the_best_path_and_its_confidence(new, tagged):
-    found, *_ = tagged(new.drop(columns="description"), without=["description"])
-    for row in found[found["decision"] == "review"].itertuples():
+def test_candidates_begin_with_the_best_path_and_its_confidence(shop, new, tmp_path):
+    new.to_csv(tmp_path / "new.csv", index=False)
+    shutil.copytree(shop / "build/tiny/tagger", tmp_path / "tagger")
+    nothing = made_tagger.promises(level_1=None, level_2=None, level_3=None)
+    (tmp_path / "tagger/promises.json").write_text(nothing.model_dump_json())
+    tag_table(Job(tmp_path / "new.csv", tmp_path / "tagged.csv", tmp_path / "tagger", 0.9))
+    found = pd.read_csv(tmp_path / "tagged.csv", keep_default_na=False)
+    assert (found["decision"] == "review").all()
+    for row in found.itertuples():
         first = row.candidates.split(" | ")[0]
         assert first == f"{row.level_1} > {row.level_2} > {row.level_3} ({row.confidence:.2f})"
         sure = [float(value) for value in re.findall(r"\((\d\.\d\d)\)", row.candidates)]
