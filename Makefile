@@ -17,8 +17,8 @@ repro: .venv/.made  ## run the whole study on the catalogues that params.yaml li
 	@python -m lib.check
 	dvc repro
 
-test: .venv/.made  ## run every test, a file on each core
-	pytest -n auto --maxprocesses 4 --dist loadfile
+test: .venv/.made  ## run every test, a file on each core, those that take longest first
+	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 data: .venv/.made  ## build data/, the real catalogue: from the network, or from a folder with MIRROR=...
 	@python -m lib.fetch $(if $(MIRROR),--mirror "$(MIRROR)")

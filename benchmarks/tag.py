@@ -96,9 +96,10 @@ def child(kind, **job):
         [sys.executable, "-c", code, values],
         env=environment,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        check=True,
+        stderr=subprocess.PIPE,
     )
+    if out.returncode:
+        raise SystemExit(out.stderr.decode())
     return json.loads(out.stdout)
 
 
@@ -123,7 +124,7 @@ def peak_mib():
 def report(label, found):
     """Print a line; processor time is of the process alone, not of those that compute photos for it."""
     rate, of_cpu = found["products"] / found["seconds"], found["products"] / found["cpu"]
-    print(f"{label:28} {found['products']:>9,} products {rate:9,.0f}/s", end="  ")
+    print(f"{label:28} {found['products']:>9,} products {rate:9,.1f}/s", end="  ")
     print(f"{of_cpu:9,.0f} per own processor second  peak {found['mib']:7,.0f} MiB", flush=True)
 
 

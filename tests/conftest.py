@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 PROJECT = Path(__file__).parents[1]
 NotebookMaker = Callable[..., Path]
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest: at the end nothing would be left for the other cores to do."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture
