@@ -95,8 +95,7 @@ def child(kind, **job):
     out = subprocess.run(
         [sys.executable, "-c", code, values],
         env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
     )
     if out.returncode:
         raise SystemExit(out.stderr.decode())

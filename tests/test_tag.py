@@ -14,7 +14,7 @@ import pytest
 
 from lib import tag
 from lib.errors import StudyError
-from lib.tagging import photo_vectors, stream
+from lib.tagging import photo_network, photo_vectors, stream
 from lib.tagging.columns import Usual, usual_columns
 from lib.tagging.incoming import Chunk
 from lib.tagging.parts import NewProducts
@@ -296,7 +296,7 @@ def test_processes_give_the_vectors_that_one_gives_in_order(photos, shop):
     names = [["0000000.jpg", None], ["0000001.jpg", "0000002.jpg"], ["0000001.jpg"]]
     chunks = [Chunk(list(map(str, part)), NewProducts([], []), part, [], []) for part in names]
     found = list(photo_vectors.with_photos(iter(chunks), photos[1], network))
-    expected = [photo_vectors.compute(photos[0], part, network, 1).features for part in names]
+    expected = [photo_network.compute(photos[0], part, network, 1).features for part in names]
     np.testing.assert_array_equal(np.concatenate([chunk.products.image for chunk in found]), np.concatenate(expected))
     assert [[reject.reason for reject in chunk.rejects] for chunk in found] == [[], ["photo: broken"], []]
 

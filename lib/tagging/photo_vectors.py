@@ -1,37 +1,28 @@
 """Vectors of new products' photos: from ready features, or through the very network that the tagger learnt with."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from collections.abc import Iterator
+from concurrent.futures import Future
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from lib import config
 from lib.artifacts import existing, file_sha256, read_json
 from lib.backbones import find_weights
 from lib.errors import StudyError
-from lib.extractor import Extractor, Features, choose_device, choose_setup
-from lib.photos import PhotoError, Pixels, decode_photo
+from lib.extractor import Features, choose_device, choose_setup
 from lib.records import PHOTO, Reject
 from lib.shards import MAX_PROCESSES, Network
+from lib.tagging import photo_network
 from lib.tagging.incoming import Chunk
-from lib.tagging.photo_store import Store, open_store
+from lib.tagging.photo_network import Computed, compute
+from lib.tagging.photo_store import open_store
 from lib.tagging.tagger import Backbone, Tagger
 from lib.workers import cores, worker_pool
 
 PART = 256  # photos that a process is given at once
-
-
-class Computed(NamedTuple):
-    """What a process makes of some photos: a row each, zeros where there is none, and why there is none, or empty."""
-
-    features: Features
-    reasons: list[str]
 
 
 def network_of(backbone: Backbone, weights: Path | None, photos: int) -> Network:
@@ -128,7 +119,7 @@ def with_photos(chunks: Iterator[Chunk], source: Path, network: Network) -> Iter
             yield _joined(chunk, compute(source, chunk.photos, network, cores()))
         return
     waiting: deque[tuple[Chunk, Future[Computed]]] = deque()
-    with worker_pool(processes, __name__) as pool:
+    with worker_pool(processes, photo_network.__name__) as pool:
         try:
             for chunk in chunks:
                 waiting.append((chunk, pool.submit(compute, source, chunk.photos, network, cores() // processes)))
@@ -140,62 +131,6 @@ def with_photos(chunks: Iterator[Chunk], source: Path, network: Network) -> Iter
                 yield _joined(done, future.result())
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def compute(source: Path, names: Sequence[str | None], network: Network, threads: int) -> Computed:
-    """Compute the vectors of some photos, in this process."""
-    extractor, store = _loaded(network), _opened(source)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        return _compute(store, names, extractor, threads)
-    finally:
-        torch.set_num_threads(before)
-
-
-def _compute(store: Store, names: Sequence[str | None], extractor: Extractor, threads: int) -> Computed:
-    features = np.zeros((len(names), extractor.dimension), np.float16)
-    reasons = [""] * len(names)
-    there = [row for row, name in enumerate(names) if name]
-
-    def decode(row: int) -> Pixels | str:
-        try:
-            return decode_photo(store.read(names[row] or ""), extractor.setup.size)
-        except PhotoError as error:
-            return str(error)
-
-    with ThreadPoolExecutor(threads) as decoders:
-        decoded = decoders.map(decode, there) if threads > 1 else map(decode, there)
-        usable = []
-        for row, photo in zip(there, decoded, strict=True):
-            if isinstance(photo, str):
-                reasons[row] = photo
-            else:
-                usable.append((row, photo))
-            if len(usable) == extractor.setup.batch_size:
-                _extract(usable, extractor, features)
-        _extract(usable, extractor, features)
-    return Computed(features, reasons)
-
-
-def _extract(usable: list[tuple[int, Pixels]], extractor: Extractor, features: Features) -> None:
-    """Fill in the vectors of a batch, and begin a new one."""
-    if usable:
-        rows, photos = zip(*usable, strict=True)
-        features[list(rows)] = extractor(torch.from_numpy(np.stack(photos)))
-        usable.clear()
-
-
-@cache
-def _loaded(network: Network) -> Extractor:
-    """Load a network once a process."""
-    return network.load()
-
-
-@cache
-def _opened(source: Path) -> Store:
-    """Open photos once a process."""
-    return open_store(source)
 
 
 def _joined(chunk: Chunk, computed: Computed) -> Chunk:
