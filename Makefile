@@ -34,6 +34,7 @@ lint: .venv/.made  ## check style, types, notebooks, and that the lock is what p
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 	nbstripout --verify --keep-id notebooks/*.ipynb
 	pytest tests/test_environment.py
 

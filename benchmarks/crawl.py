@@ -21,9 +21,8 @@ from pathlib import Path
 import requests
 from bs4 import BeautifulSoup
 
-from lib.collect.crawl import read_site
-from lib.collect.shop import site_of
-from lib.shop.server import running
+from lib.collect.sites import read_site, site_of
+from lib.demo_shop.server import running
 
 SEED = 2015
 

@@ -24,14 +24,13 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from lib import shards
-from lib.backbones import Pretrained, build_backbone
+from lib.clean.photos import Archive
 from lib.config import Backbone, root
-from lib.extractor import COMPILE_FROM, Setup, choose_compiled, choose_device, choose_precision
-from lib.photos import open_archive
-from lib.shards import Network, compute
-from lib.workers import cores
+from lib.features.backbones import Pretrained, build_backbone
+from lib.features.vectors import COMPILE_FROM, Network, Setup, choose_compiled, choose_device, choose_precision, compute
+from lib.processes import cores
 
+PART = 32  # photos that a process is given at once
 SIZE, MEAN, STD = 224, Pretrained._field_defaults["mean"], Pretrained._field_defaults["std"]
 
 
@@ -66,8 +65,7 @@ def find_photos(folder, number):
     if not path.is_file():
         path = Path(folder, "images.zip")
         write_photos(path, number)
-    with open_archive(path) as archive:
-        return path, [name for name in sorted(archive.namelist()) if name.endswith(".jpg")][:number]
+    return path, [name for name in sorted(Archive(path).zip.namelist()) if name.endswith(".jpg")][:number]
 
 
 def make_ours(name, device, folder):
@@ -87,8 +85,8 @@ def rate(times):
 
 
 def run_ours(network, path, names):
-    for shard in compute(path, {name: name for name in names}, network):
-        yield time.perf_counter(), len(shard.hashes)
+    for vectors in compute(path, [names[begin : begin + PART] for begin in range(0, len(names), PART)], network):
+        yield time.perf_counter(), len(vectors.reasons)
 
 
 @torch.inference_mode()
@@ -116,7 +114,7 @@ def main():
     parser.add_argument("--backbones", nargs="+", default=["densenet169", "vgg16"])
     parser.add_argument("--accelerator", choices=["auto", "cpu", "gpu"], default="auto")
     arguments = parser.parse_args()
-    device, shards.SHARD = choose_device(arguments.accelerator), 32
+    device = choose_device(arguments.accelerator)
     matrix_units = torch.cpu.get_capabilities().get("amx_bf16", False)
     print(f"{torch.get_num_threads()} threads on {device}; processor with bf16 matrix units (AMX): {matrix_units}")
     with tempfile.TemporaryDirectory() as folder:

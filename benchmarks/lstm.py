@@ -18,16 +18,16 @@ import warnings
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lib.models.data import make_inputs
+from lib.models.recurrent import Encoder, MultitaskLSTM
+from lib.models.sequences import OWN_TOKENS, encode_tokens
+from lib.training.fit import fit_network
+from lib.training.predict import log_probabilities
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lib.config import load_params
-from lib.data import make_inputs
-from lib.fit import fit_network
-from lib.predict import log_probabilities
-from lib.recurrent import Encoder, MultitaskLSTM
-from lib.sequences import OWN_TOKENS, encode_tokens
-from lib.text import Sequences
+from lib.features.text import Sequences
 
 WORDS, CLASSES, SIZE, LONGEST = 50_000, [9, 45, 141], 128, 100
 LENGTH_SHAPE, LENGTH_SCALE = 2.0, 15.0  # gamma: 30 words on average, few texts over 100

@@ -30,14 +30,15 @@ import yaml
 from datasketch import MinHash, MinHashLSH
 from pipeline import Watch
 
-from lib import config, schemas, truth
-from lib.clean import clean, clean_text
-from lib.duplicates import MIN_SHINGLES, common_limit, text_links
-from lib.records import FIELDS
-from lib.shingles import SHINGLE_WORDS, shingles, without_common, words
-from lib.shop import generate
-from lib.text import extract_text
-from lib.zips import write_zip
+from lib import config, schemas
+from lib.clean import truth
+from lib.clean.clean import clean, clean_text
+from lib.clean.duplicates import MIN_SHINGLES, common_limit, text_links
+from lib.clean.shingles import SHINGLE_WORDS, shingles, without_common, words
+from lib.config.records import FIELDS
+from lib.demo_shop import generate
+from lib.features.text import extract_text
+from lib.files import write_zip
 
 REPOSITORY = Path(__file__).parents[1]
 CATALOGUE = "demo"

@@ -3,7 +3,7 @@
 The table is a generated one: descriptions of the catalogue's own products under new ids, with random vectors. Each
 measurement is a process of its own, so that its peak memory is its own. The peer reads the table with pandas, cleans
 every row, asks the same parts for all rows at once, and writes with pandas: what a notebook would do. From photos the
-rate is compared with the network's own over the same photos (`lib.shards.compute`, as the `image` stage runs it).
+rate is compared with the network's own over the same photos, as the `image` stage runs it (`lib.features.vectors`).
 """
 
 import argparse
@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from lib.tagging.parts import NewProducts
 
 from lib import config
-from lib.clean import clean_text
-from lib.shards import compute
+from lib.clean.clean import clean_text
+from lib.features.vectors import PART, compute
 from lib.tagging import photo_vectors
-from lib.tagging.parts import NewProducts
 from lib.tagging.stream import Job, known_weights, promises_of, tag_table
 from lib.tagging.tagged import Tagged, decide
 from lib.tagging.tagger import Tagger
@@ -80,7 +80,8 @@ def network_alone(job):
     weights = known_weights(tagger.about.catalogue, tagger.about.backbone)
     begun = time.monotonic()
     network = photo_vectors.network_of(tagger.about.backbone, weights, 0)
-    done = sum(len(shard.hashes) for shard in compute(job.images, {name: name for name in names}, network))
+    parts = [names[begin : begin + PART] for begin in range(0, len(names), PART)]
+    done = sum(len(vectors.reasons) for vectors in compute(job.images, parts, network))
     return done, time.monotonic() - begun
 
 

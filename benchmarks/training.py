@@ -16,14 +16,14 @@ import warnings
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lib.models.data import make_inputs
+from lib.models.models import InputLayer, MultitaskMLP
+from lib.training.fit import fit_network
 from scipy import sparse
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lib.config import load_params
-from lib.data import make_inputs
-from lib.fit import fit_network
-from lib.models import InputLayer, MultitaskMLP
 
 BRANDS, WORDS, WORDS_IN_A_ROW, CLASSES = 420, 5000, 30, [9, 45, 141]
 

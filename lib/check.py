@@ -7,7 +7,7 @@ import sys
 
 from lib.collect import KINDS
 from lib.config import load_catalogue, load_params, load_section, studied
-from lib.errors import StudyError
+from lib.exceptions import StudyError
 
 
 def check() -> None:

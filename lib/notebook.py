@@ -22,9 +22,10 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from lib.artifacts import remove, whole
 from lib.config import build_dir, load_catalogue, load_params, root
-from lib.errors import StudyError, nearest
+from lib.exceptions import StudyError, nearest
+from lib.files import remove, whole
+from lib.processes import end_with_dvc
 
 SELECTORS = ("catalogue", "variant", "transfer")
 CELL_SECONDS = 2 * 60 * 60
@@ -203,6 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     selectors = {key: value for key in SELECTORS if (value := getattr(arguments, key)) is not None}
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _stop)
+    end_with_dvc()
     try:
         run(arguments.notebook, selectors, arguments.cell_seconds)
     except StudyError as error:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pandera.pandas as pa
 
-from lib.artifacts import existing
 from lib.config import LEVELS
-from lib.errors import StudyError, nearest
+from lib.exceptions import StudyError, nearest
+from lib.files import existing
 
 _EXPECTED = {
     "field_uniqueness": "each value once",
@@ -76,7 +76,7 @@ def validate(table: pd.DataFrame, schema: pa.DataFrameSchema, where: Path | str)
     >>> table = pd.DataFrame({"product_id": ["1"], "reason": ["no id"], "details": ["line 3"]})
     >>> validate(table, REJECTS, "rejects.parquet")
     Traceback (most recent call last):
-    lib.errors.StudyError: rejects.parquet does not fit the table 'rejects':
+    lib.exceptions.StudyError: rejects.parquet does not fit the table 'rejects':
       details: unknown column; expected only ['product_id', 'reason', 'detail']. Did you mean 'detail'?
       detail: this column is missing.
     """

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lib import config
-from lib.errors import StudyError
+from lib.exceptions import StudyError
 from lib.tagging.columns import check_field, parse_columns
 from lib.tagging.stream import Job, tag_table
 

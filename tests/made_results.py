@@ -12,10 +12,11 @@ import pandas as pd
 import yaml
 from scipy.special import log_softmax
 
-from lib import artifacts, config, outcomes
-from lib.evaluate import correctness, decode, independent, run_records, valid_path
-from lib.runs import Run, grid
-from lib.splits import sampling_key, test_rows, training_rows
+from lib import config, files
+from lib.clean.splits import sampling_key, test_rows, training_rows
+from lib.training import metrics
+from lib.training.metrics import correctness, decode, independent, valid_path
+from lib.training.runs import Run, grid
 
 REPOSITORY = Path(__file__).parents[1]
 CATALOGUE = "tiny"
@@ -107,33 +108,31 @@ def _write_products() -> pd.DataFrame:
     table["product_id"] = [f"p{row:03}" for row in range(ROWS)]
     table["brand"] = np.where(np.arange(ROWS) % 10, [f"brand {row % 7}" for row in range(ROWS)], "")
     table["text"] = table["masked_text"] = np.where(np.arange(ROWS) % 8, "some words", "")
-    with artifacts.whole(config.build_dir(CATALOGUE, "clean", "products.parquet")) as path:
+    with files.whole(config.build_dir(CATALOGUE, "clean", "products.parquet")) as path:
         table.to_parquet(path)
     status = table[["product_id"]].assign(status=np.where(np.arange(ROWS) % 6, "ok", "missing"), detail="")
-    with artifacts.whole(config.build_dir(CATALOGUE, "image", "status.parquet")) as path:
+    with files.whole(config.build_dir(CATALOGUE, "image", "status.parquet")) as path:
         status.to_parquet(path)
     names = [[f"{level}-{code}" for code in range(count)] for level, count in enumerate(CLASSES)]
-    artifacts.write_json(config.build_dir(CATALOGUE, "clean", "taxonomy.json"), {"levels": names, "paths": PATHS})
+    files.write_json(config.build_dir(CATALOGUE, "clean", "taxonomy.json"), {"levels": names, "paths": PATHS})
     return table
 
 
 def _write_variant(variant: str, products: pd.DataFrame, skill: float | None) -> None:
     params = config.load_params()
-    model, records, right = params.variants[variant], [], {}
+    model, right = params.variants[variant], {}
     decodings = model.decodings if isinstance(model, config.ChainVariant) else []
     for run in grid(variant, params, config.load_catalogue(CATALOGUE)):
-        key, of_run, outcome = _make_run(variant, run, products, skill, decodings)
-        records += of_run
-        right[key] = outcome
-    artifacts.write_json(config.report_dir(CATALOGUE, "metrics", f"{variant}.json"), records)
-    with artifacts.whole(outcomes.path_of(CATALOGUE, variant)) as partial:
-        outcomes.write(partial, right)
+        key, right_of_run = _make_run(variant, run, products, skill, decodings)
+        right[key] = right_of_run
+    with files.whole(metrics.path_of(CATALOGUE, variant)) as partial:
+        metrics.write(partial, right)
 
 
 def _make_run(
     variant: str, run: Run, products: pd.DataFrame, skill: float | None, decodings: list[config.Decoding]
-) -> tuple[str, list[dict[str, str | int | float]], dict[outcomes.Way, outcomes.Bits]]:
-    """Make up what a run says; write its predictions, and return its key, its metrics and its outcomes."""
+) -> tuple[str, dict[metrics.Way, metrics.Bits]]:
+    """Make up what a run says; write its predictions, and return its key and its outcomes."""
     codes = products[[f"{level}_code" for level in config.LEVELS]].to_numpy()
     test = test_rows(products, run.split)
     train, validation = training_rows(products, run.split, run.size, run.seed)
@@ -162,11 +161,11 @@ def _make_run(
     of_rows = {"test": test, "train": train}
     truth = {part: codes[numbers] for part, numbers in of_rows.items()}
     right = {
-        outcomes.Way(name, part): outcomes.pack(correctness(found, truth[part], paths), of_rows[part])
+        metrics.Way(name, part): metrics.pack(correctness(found, truth[part], paths), of_rows[part])
         for part, decoded in said.items()
         for name, found in decoded.items()
     }
-    return key, run_records(run.columns(variant, len(train)), said, truth, paths), right
+    return key, right
 
 
 def _chained(

@@ -9,29 +9,23 @@ import numpy as np
 import pandas as pd
 import tiny
 from PIL import Image
-from safetensors.numpy import load_file, save_file
 
-from lib import artifacts, config
-from lib.data import load_catalogue_data
-from lib.estimators import make_estimator
-from lib.fusion_estimators import PathFusionEstimator
-from lib.runs import Run
-from lib.splits import training_rows
+from lib import files
+from lib.models.fusion import PathFusion
 from lib.tagging.promises import Candidates, Promises, Scale, Threshold
-from lib.tagging.tagger import About, Backbone, write_folder
-from lib.tasks import Task
+from lib.tagging.tagger import Tagger, trained_tagger
 
-WEIGHTS = tiny.REPOSITORY / "lib/shop/weights.safetensors"
+WEIGHTS = tiny.REPOSITORY / "lib/demo_shop/weights.safetensors"
 DIMENSION = 256  # of the demo's own network
 SETS = ["", "brand", "text", "image", "brand+text", "brand+image", "text+image", "brand+text+image"]
 
 
 class Made(NamedTuple):
-    """The folder, and the estimator that is in it."""
+    """The folder, the model that was trained, and the tagger as it was written."""
 
     folder: Path
-    estimator: PathFusionEstimator
-    about: About
+    model: PathFusion
+    tagger: Tagger
 
 
 def promises(**thresholds: float | None) -> Promises:
@@ -57,34 +51,15 @@ def make(root: Path, text: str = "plain", **changes: object) -> Made:
     wide = np.hstack([features, np.zeros((rows, DIMENSION - features.shape[1]))]).astype(np.float16)
     wide[::9] = 0  # products without a photo
     np.save(image, wide)
-    load_catalogue_data.cache_clear()
-    data = load_catalogue_data("tiny")
-    run = Run("tuned", text, "grouped", "all", 0)
-    train, validation = training_rows(data.products, "grouped", "all", 0)
-    variant = config.get_variant(config.load_params(), "best")
-    estimator = make_estimator(variant)
-    assert isinstance(estimator, PathFusionEstimator)
-    estimator.fit(Task("tiny", run, train, validation))
-    key, model = run.key(len(train)), root / "build/tiny/models/best"
-    model.mkdir(parents=True)
-    estimator.save(model / key)
-    about = About(
-        catalogue="tiny",
-        key=key,
-        text=text,
-        stop_words="english",
-        variant=variant,
-        weights=artifacts.read_json(model / f"{key}.json")["weights"],
-        backbone=Backbone(
-            settings=config.load_catalogue("tiny").image,
-            weights_sha256=artifacts.file_sha256(WEIGHTS),
-            dimension=DIMENSION,
-        ),
-    )
-    taxonomy = artifacts.read_json(root / "build/tiny/clean/taxonomy.json")
+    manifest = {"weights_sha256": files.file_sha256(WEIGHTS), "dimension": DIMENSION}
+    files.write_json(root / "build/tiny/image/manifest.json", manifest)
+    tiny.forget()
+    model, key = tiny.train_best(text)
+    tagger = trained_tagger("tiny", "best", key, text)
+    tagger.promises = promises()
     folder = root / "build/tiny/tagger"
-    write_folder(folder, about, model, taxonomy, promises(), "# A card\n")
-    return Made(folder, estimator, about)
+    tagger.save(folder, "# A card\n")
+    return Made(folder, model, tagger)
 
 
 def table(root: Path) -> pd.DataFrame:
@@ -99,13 +74,3 @@ def photo(number: int) -> bytes:
     pixels = np.random.default_rng(number).integers(0, 256, (8, 6, 3), np.uint8)
     Image.fromarray(pixels).resize((60, 80)).save(file := io.BytesIO(), "JPEG")
     return file.getvalue()
-
-
-def arrays_of(path: Path) -> dict[str, np.ndarray]:
-    """Read arrays."""
-    return load_file(path)
-
-
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write arrays."""
-    save_file(arrays, path)

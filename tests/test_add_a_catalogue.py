@@ -16,13 +16,12 @@ import pytest
 import yaml
 from pipeline import PROJECT, copy_project, edit, environment
 
-from lib.clean import clean
+from lib.clean.clean import clean
 from lib.collect import Summary, collect
-from lib.collect.categories import CategoryRule
-from lib.collect.mapping import Columns
+from lib.collect.mapping import CategoryRule, Columns
 from lib.collect.table import TableSource
 from lib.config import Kind
-from lib.errors import StudyError
+from lib.exceptions import StudyError
 
 PAGE = (PROJECT / "docs/add-a-catalogue.md").read_text("utf-8")
 CHANGED = "# catalogues/mine.yaml, changed"
@@ -178,7 +177,7 @@ def test_nothing_in_the_pipeline_names_a_catalogue():
     kinds = {".py", ".ipynb", ".j2", ".html"}
     paths = [path for path in (PROJECT / "lib").rglob("*") if path.suffix in kinds]
     paths += (PROJECT / "notebooks").glob("[0-9]*.ipynb")
-    theirs = [PROJECT / "lib/fetch", PROJECT / "lib/shop"]
+    theirs = [PROJECT / "lib/fetch", PROJECT / "lib/demo_shop"]
     found = {
         path.relative_to(PROJECT): text
         for path in sorted(paths)

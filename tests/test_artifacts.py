@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from lib import artifacts
-from lib.errors import StudyError
+from lib import files
+from lib.exceptions import StudyError
 
 
 def names(folder):
@@ -23,7 +23,7 @@ def test_a_folder_takes_the_place_of_whatever_stood_there(tmp_path, before):
     elif before == "folder":
         target.mkdir()
         (target / "old").write_text("old")
-    with artifacts.whole(target) as partial:
+    with files.whole(target) as partial:
         partial.mkdir()
         (partial / "new").write_text("new")
         assert not (target / "new").exists()
@@ -36,7 +36,7 @@ def test_an_error_leaves_what_was_there_and_nothing_else(tmp_path):
     target.write_text("old")
 
     def write_half():
-        with artifacts.whole(target) as partial:
+        with files.whole(target) as partial:
             partial.write_text("half")
             raise InterruptedError
 
@@ -51,7 +51,7 @@ def test_an_error_leaves_what_was_there_and_nothing_else(tmp_path):
 )
 def test_a_full_disk_or_an_unwritable_folder_is_one_clear_message(tmp_path, number, reason):
     target = tmp_path / "raw"
-    with pytest.raises(StudyError) as caught, artifacts.whole(target):
+    with pytest.raises(StudyError) as caught, files.whole(target):
         raise OSError(number, os.strerror(number))
     assert str(caught.value) == f"Cannot write {target}: {reason}."
 
@@ -64,18 +64,18 @@ def test_what_a_killed_process_left_goes_with_the_next_writing_and_what_a_living
     living.mkdir()
     other = tmp_path / f".clean.{ended.pid}.partial"
     other.mkdir()
-    with artifacts.whole(tmp_path / "raw") as partial:
+    with files.whole(tmp_path / "raw") as partial:
         partial.write_text("new")
     assert names(tmp_path) == sorted([living.name, other.name, "raw"])
 
 
 def test_equal_values_give_equal_bytes(tmp_path):
-    artifacts.write_json(tmp_path / "a.json", {"é": 1, "a": [2]})
-    artifacts.write_json(tmp_path / "b.json", {"a": [2], "é": 1})
+    files.write_json(tmp_path / "a.json", {"é": 1, "a": [2]})
+    files.write_json(tmp_path / "b.json", {"a": [2], "é": 1})
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
-    assert artifacts.read_json(tmp_path / "a.json") == {"a": [2], "é": 1}
+    assert files.read_json(tmp_path / "a.json") == {"a": [2], "é": 1}
 
 
 def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path):
     with pytest.raises(StudyError, match=r"taxonomy\.json is missing\. Run `dvc repro` to make it"):
-        artifacts.read_json(tmp_path / "taxonomy.json")
+        files.read_json(tmp_path / "taxonomy.json")

@@ -8,7 +8,7 @@ import yaml
 from pipeline import PROJECT, edit
 
 from lib.check import check
-from lib.errors import StudyError
+from lib.exceptions import StudyError
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from lib import schemas
-from lib.artifacts import read_json
-from lib.clean import clean, clean_text, strip_html
+from lib.clean.clean import clean, clean_text, strip_html
 from lib.config import LEVELS, build_dir
-from lib.errors import StudyError
+from lib.exceptions import StudyError
+from lib.files import read_json
 
 PATHS = [("Men", "Shoes", "Sneakers"), ("Women", "Shoes", "Flip Flops"), ("Women", "Tops", "T-Shirts")]
 NAMES = ["Aurora", "Borealis", "Cassini", "Dione", "Europa", "Fornax", "Gemini", "Hydra"]

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 
-from lib import duplicates, photo_hashes
+from lib.clean import duplicates, photo_hashes
+from lib.clean.duplicates import near_duplicate_groups, title_words
+from lib.clean.shingles import Shingles, shingles, signatures, widespread, without_common
 from lib.config import CleanParams
-from lib.duplicates import near_duplicate_groups, title_words
-from lib.errors import StudyError
-from lib.shingles import Shingles, shingles, signatures, widespread, without_common
+from lib.exceptions import StudyError
 
 PARAMS = CleanParams(max_reject_share=0.05, minhash_threshold=0.8, minhash_permutations=128, photo_distance=0)
 NO_PHOTO = (0, 0, False)

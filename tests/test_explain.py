@@ -4,13 +4,15 @@ import zipfile
 from pathlib import Path
 
 import made_tagger
+import matplotlib as mpl
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 
-from lib.errors import StudyError
-from lib.tagging import explain, pictures, widgets
+from lib.exceptions import StudyError
+from lib.report import kit
+from lib.tagging import explain
 from lib.tagging.photo_vectors import network_of
 from lib.tagging.tagger import Tagger
 from lib.tagging.tour import MADE_UP, Tour, compare
@@ -143,37 +145,6 @@ def test_hiding_the_photo_takes_it_away(tour):
     assert tour.product(number, shown.brand, shown.text, hide_photo=True).image is None
 
 
-def test_charts_describe_themselves(tour):
-    number = next(number for number, shown in enumerate(tour.products) if shown.pixels is not None)
-    drawn = widgets.charts(tour, number, "brand 1", "denim pockets", hide_photo=False)
-    assert len(drawn) == 3
-    assert all(chart.alt and chart.caption for chart in drawn)
-    assert len(widgets.charts(tour, number, "", "", hide_photo=True)) == 2
-    image = widgets.picture(drawn[0])
-    assert image.data.startswith(b"\x89PNG")
-
-
-def test_no_words_can_be_drawn():
-    assert "No words" in pictures.draw_words(pd.DataFrame({"word": [], "effect": []}), "A").alt
-
-
-def test_controls_follow_the_product(tour, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(widgets, "show", lambda tour, *state: drawn.append(state))
-    number, brand, text, hide_photo, _ = widgets.controls(tour).children
-    number.value = 1
-    text.value = "denim"
-    hide_photo.value = True
-    first, second = tour.products[0], tour.products[1]
-    assert drawn == [
-        (0, first.brand, first.text, False),
-        (1, second.brand, second.text, False),
-        (1, second.brand, "denim", False),
-        (1, second.brand, "denim", True),
-    ]
-    assert brand.value == second.brand
-
-
 # The notebooks that stand beside the pipeline
 
 
@@ -191,9 +162,25 @@ def run_cells(name, **parameters):
     return space
 
 
-def test_start_here_runs(shop):
-    space = run_cells("00_start_here", catalogue="tiny")
-    assert space["tour"].products
+def test_start_here_shows_what_carried_the_decision_and_its_form_follows_the_product(shop, monkeypatch):
+    outputs = []
+    monkeypatch.setattr(kit, "publish_display_data", lambda data, metadata: outputs.append(metadata[kit.NAMED]))
+    with mpl.rc_context():
+        space = run_cells("00_start_here", catalogue="tiny")
+        assert {"paths", "words"} <= {output["name"] for output in outputs}
+        assert all(output["alt"] and output["caption"] for output in outputs)
+        products = space["tour"].products
+        number = next(number for number, shown in enumerate(products) if number and shown.pixels is not None)
+        outputs.clear()
+        space["number"].value = number
+        assert (space["brand"].value, space["text"].value) == (products[number].brand, products[number].text)
+        assert not outputs, "nothing is drawn before it is asked for"
+        space["show"](number, "", "denim", hide_photo=False)
+        assert [output["name"] for output in outputs] == ["paths", "words", "photo_parts"]
+        outputs.clear()
+        space["show"](number, "", "", hide_photo=True)
+        assert "No words" in outputs[1]["alt"]
+        assert len(outputs) == 2
 
 
 def test_tag_runs_on_test_products_and_on_a_table(shop, tmp_path):

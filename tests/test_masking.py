@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lib.masking import Masker, inflections, normal
+from lib.clean.masking import Masker, inflections, normal
 
 NAMES = [
     "Men", "Women", "Boys", "Tshirts", "Flip Flops", "Casual Shoes", "Dresses", "Watches", "Accessories", "Scarves",

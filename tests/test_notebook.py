@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from lib import notebook
-from lib.errors import StudyError
+from lib.exceptions import StudyError
 from lib.notebook import main, run
 
 PROJECT = Path(__file__).parents[1]
@@ -22,7 +22,7 @@ DEMO = {"catalogue": "demo"}
 # A cell that works as training does: in processes of its own.
 WORKERS = """
 import time
-from lib.workers import worker_pool
+from lib.processes import worker_pool
 with worker_pool(2) as pool:
     futures = [pool.submit(time.sleep, seconds) for seconds in (0, 0, 600, 600, 600)]
     [future.result() for future in futures[:2]]
@@ -181,7 +181,7 @@ def test_help_names_every_option(capsys):
 
 
 def test_error_for_the_user_is_shown_without_a_traceback(study, make_notebook, capsys):
-    make_notebook("01_collect", "from lib.errors import StudyError", "raise StudyError('Run `make data`.')")
+    make_notebook("01_collect", "from lib.exceptions import StudyError", "raise StudyError('Run `make data`.')")
     assert main(["01_collect", "--catalogue", "demo"]) == 1
     assert capsys.readouterr().err.splitlines() == [
         "01_collect.ipynb failed in cell [4] `raise StudyError('Run `make data`.')`: Run `make data`.",
@@ -268,4 +268,24 @@ def test_processes_of_a_killed_run_end_by_themselves(study, scratch, make_notebo
     while running(kernels) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert running(kernels) == []
+    assert files(study) == []
+
+
+def test_a_killed_dvc_takes_its_stage_along(study, scratch, make_notebook):
+    """DVC starts a stage through a shell, in a session of its own or not; here another Python stands for it."""
+    make_notebook("01_collect", WORKERS)
+    stage = f"{sys.executable} -m lib.notebook 01_collect --catalogue demo"
+    starter = f"import subprocess; subprocess.run(['sh', '-c', {stage + '; true'!r}])"
+    variables = {"STUDY_ROOT": str(study), "PYTHONPATH": str(PROJECT), "TMPDIR": str(scratch), "DVC_STAGE": "collect"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", starter], env=os.environ | variables, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "begun\n"
+    below = psutil.Process(process.pid).children(recursive=True)
+    assert len(below) > 3
+    process.kill()
+    deadline = time.monotonic() + 60
+    while running(below) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert running(below) == []
     assert files(study) == []

@@ -17,13 +17,13 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import cross_val_score
 
 from lib import config
-from lib.backbones import Pretrained, build_backbone, load_backbone
-from lib.photos import decode_photo
-from lib.shop import dirt, generate, truth, unsold
-from lib.shop.lexicon import lexicon
-from lib.shop.network import Recipe, outputs, pretrain, without_head
-from lib.shop.photos import placeholder
-from lib.shop.world import PLURALITY, TWIN_TERMS, counts, make_world
+from lib.analysis.pretraining import Recipe, outputs, pretrain, without_head
+from lib.clean.photos import decode_photo
+from lib.demo_shop import generate, listings, truth, unsold
+from lib.demo_shop.lexicon import lexicon
+from lib.demo_shop.photos import placeholder
+from lib.demo_shop.world import PLURALITY, TWIN_TERMS, counts, make_world
+from lib.features.backbones import Pretrained, build_backbone, load_backbone
 
 SEED = 2015
 ROOT = Path(__file__).parents[1]
@@ -56,7 +56,7 @@ def decodes(photo):
 
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
 def test_a_seed_gives_the_same_bytes_in_any_process(hash_seed):
-    code = """import hashlib; from lib.shop import generate
+    code = """import hashlib; from lib.demo_shop import generate
 print(hashlib.sha256("".join(map(repr, generate(200, 7))).encode()).hexdigest())"""
     environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
     run = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
@@ -117,11 +117,11 @@ def test_plurality_classes_are_those_of_the_paper(shop):
         assert count / len(truths) == pytest.approx(share, abs=0.04)
 
 
-@pytest.mark.parametrize("kind", dirt.RATES)
+@pytest.mark.parametrize("kind", listings.RATES)
 def test_damage_is_as_frequent_as_stated(shop, kind):
     _, truths = shop
     found = sum(kind in row.damage for row in truths)
-    low, high = binom.interval(0.9999, len(truths), dirt.RATES[kind])
+    low, high = binom.interval(0.9999, len(truths), listings.RATES[kind])
     assert low <= found <= high
 
 
@@ -205,7 +205,7 @@ def test_photos_decode_unless_the_truth_lists_them(illustrated):
         if "no_photo" in row.damage:
             assert record.photo is None
         else:
-            assert decodes(record.photo) != bool(dirt.BROKEN_PHOTOS & set(row.damage))
+            assert decodes(record.photo) != bool(listings.BROKEN_PHOTOS & set(row.damage))
 
 
 def test_placeholders_are_where_the_truth_says(illustrated):
@@ -273,7 +273,7 @@ def test_the_largest_shop_has_the_papers_taxonomy_and_the_smallest_one_that_can_
 
 
 def test_one_or_two_percent_of_labels_are_wrong():
-    assert 0.01 <= dirt.RATES["wrong_label"] <= 0.02
+    assert 0.01 <= listings.RATES["wrong_label"] <= 0.02
 
 
 def test_brand_alone_is_a_weak_but_useful_clue(shop):

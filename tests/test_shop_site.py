@@ -20,17 +20,9 @@ from lxml import etree
 from lxml.html import fromstring as html_of
 from scipy.stats import binom
 
-from lib.errors import StudyError
-from lib.shop import generate
-from lib.shop.__main__ import main
-from lib.shop.addresses import HOME, PRIVATE, photo_path, slug
-from lib.shop.answers import failures
-from lib.shop.lexicon import lexicon
-from lib.shop.markup import CHARSETS, DATA_SHAPES, LAZY_PHOTO, RELATIVE_PHOTO, category_names, page_shape
-from lib.shop.pages import PER_SITEMAP
-from lib.shop.server import running
-from lib.shop.site import ELSEWHERE, Site
-from lib.shop.web_faults import (
+from lib.demo_shop import generate
+from lib.demo_shop.__main__ import main
+from lib.demo_shop.answers import (
     AT_MOST,
     CLAIMED_SIDE,
     LOST_PAGES,
@@ -38,8 +30,26 @@ from lib.shop.web_faults import (
     PRIVATE_ADDRESSES,
     RATES,
     TOO_LARGE_BYTES,
+    failures,
     web_truth,
 )
+from lib.demo_shop.lexicon import lexicon
+from lib.demo_shop.markup import (
+    CHARSETS,
+    DATA_SHAPES,
+    HOME,
+    LAZY_PHOTO,
+    PRIVATE,
+    RELATIVE_PHOTO,
+    category_names,
+    page_shape,
+    photo_path,
+    slug,
+)
+from lib.demo_shop.pages import PER_SITEMAP
+from lib.demo_shop.server import running
+from lib.demo_shop.site import ELSEWHERE, Site
+from lib.exceptions import StudyError
 
 SEED, PRODUCTS, BASE = 2015, 500, "http://shop.example"
 ROOT = Path(__file__).parents[1]
@@ -371,7 +381,7 @@ def test_a_server_ends_with_its_context_and_a_taken_port_is_one_message():
 
 
 def test_a_server_ends_with_a_killed_process():
-    command = [sys.executable, "-m", "lib.shop", "--products", "200", "--port", "0"]
+    command = [sys.executable, "-m", "lib.demo_shop", "--products", "200", "--port", "0"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     parent = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     address = re.search(r"http://\S+", parent.stdout.readline())[0]

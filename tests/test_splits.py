@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib.clean.splits import grouped_split, random_split, sampling_key, sampling_rank, training_rows, tuning_rows
+from lib.clean.splits import test_rows as rows_of_test
 from lib.config import SplitParams
-from lib.errors import StudyError
-from lib.splits import grouped_split, random_split, sampling_key, sampling_rank, training_rows, tuning_rows
-from lib.splits import test_rows as rows_of_test
+from lib.exceptions import StudyError
 
 SHARES = SplitParams(test=0.25, validation=0.1)
 ROWS = 1_000

@@ -13,11 +13,13 @@ import pandas as pd
 import pytest
 
 from lib import tag
-from lib.errors import StudyError
-from lib.tagging import photo_network, photo_vectors, stream
+from lib.clean.photos import open_photos
+from lib.exceptions import StudyError
+from lib.features.vectors import vectors_of
+from lib.models.inputs import Products
+from lib.tagging import photo_vectors, stream
 from lib.tagging.columns import Usual, usual_columns
 from lib.tagging.incoming import Chunk
-from lib.tagging.parts import NewProducts
 from lib.tagging.promises import listed
 from lib.tagging.stream import Job, tag_table
 from lib.tagging.tagged import Tagged
@@ -120,7 +122,7 @@ def test_candidates_are_those_of_the_share_that_is_asked_for(new, tagged):
 def test_tags_are_the_taggers_own(shop, new, tagged):
     found, *_ = tagged(new)
     tagger = Tagger.load(shop / "build/tiny/tagger")
-    tags = tagger.tag(NewProducts(new["brand"].tolist(), new["description"].tolist()))
+    tags = tagger.tag(Products.of(new["brand"].tolist(), new["description"].tolist()))
     whole = found["decision"].isin(["auto", "review"]).to_numpy()
     expected = [tagger.names(path) for path in tags.prefixes.path[:, 2][whole]]
     assert found.loc[whole, LEVELS].to_numpy().tolist() == expected
@@ -242,7 +244,7 @@ def test_ready_vectors_go_by_the_rows(shop, new, tagged):
     features = shop / "build/tiny/image/features.npy"
     found, *_ = tagged(new, features=features)
     tagger = Tagger.load(shop / "build/tiny/tagger")
-    tags = tagger.tag(NewProducts(new["brand"].tolist(), new["description"].tolist(), np.load(features)))
+    tags = tagger.tag(Products.of(new["brand"].tolist(), new["description"].tolist(), np.load(features)))
     assert found["inputs"].tolist() == tags.sets
     whole = found["decision"].isin(["auto", "review"]).to_numpy()
     np.testing.assert_allclose(found["confidence"][whole], tags.confidence[whole, 2], atol=1e-4)
@@ -294,9 +296,9 @@ def test_processes_give_the_vectors_that_one_gives_in_order(photos, shop):
     tagger = Tagger.load(shop / "build/tiny/tagger")
     network = photo_vectors.network_of(tagger.about.backbone, made_tagger.WEIGHTS, 0)
     names = [["0000000.jpg", None], ["0000001.jpg", "0000002.jpg"], ["0000001.jpg"]]
-    chunks = [Chunk(list(map(str, part)), NewProducts([], []), part, [], []) for part in names]
+    chunks = [Chunk(list(map(str, part)), Products.of([], []), part, [], []) for part in names]
     found = list(photo_vectors.with_photos(iter(chunks), photos[1], network))
-    expected = [photo_network.compute(photos[0], part, network, 1).features for part in names]
+    expected = [vectors_of(open_photos(photos[0]), part, network.load()).features for part in names]
     np.testing.assert_array_equal(np.concatenate([chunk.products.image for chunk in found]), np.concatenate(expected))
     assert [[reject.reason for reject in chunk.rejects] for chunk in found] == [[], ["photo: broken"], []]
 

@@ -5,13 +5,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from lib import artifacts, config
-from lib.clean import clean
-from lib.collect import collect
-from lib.errors import StudyError
-from lib.label_noise import label_suspicion
-from lib.masking import Masker
-from lib.truth import (
+from lib import config, files
+from lib.clean.clean import clean
+from lib.clean.label_noise import label_suspicion
+from lib.clean.masking import Masker
+from lib.clean.truth import (
     Score,
     category_words,
     group_score,
@@ -20,6 +18,8 @@ from lib.truth import (
     reject_score,
     wrong_label_score,
 )
+from lib.collect import collect
+from lib.exceptions import StudyError
 
 TRUE = pd.DataFrame(
     {
@@ -186,7 +186,7 @@ def test_cleaning_of_a_shop_is_as_good_as_promised(shop, monkeypatch):
     assert measured.loc["rejected products", ["precision", "recall"]].tolist() == [1, 1]
     assert measured.loc["wrong labels", "there"] > 0
     products = pd.read_parquet(config.build_dir("demo", "clean/products.parquet"))
-    taxonomy = artifacts.read_json(config.build_dir("demo", "clean/taxonomy.json"))
+    taxonomy = files.read_json(config.build_dir("demo", "clean/taxonomy.json"))
     names = [name for level in taxonomy["levels"] for name in level]
     assert category_words(products["text"], names).total() > 500
     assert category_words(products["masked_text"], names).total() == 0

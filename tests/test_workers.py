@@ -8,11 +8,11 @@ import time
 
 import psutil
 
-from lib.workers import worker_pool
+from lib.processes import worker_pool
 
 PARENT = """
 import time
-from lib.workers import worker_pool
+from lib.processes import worker_pool
 if __name__ == "__main__":
     pool = worker_pool(2)
     futures = [pool.submit(time.sleep, seconds) for seconds in (0, 0, 600, 600, 600)]
@@ -30,7 +30,7 @@ def test_pool_returns_results_in_order():
 def test_workers_see_the_variables_of_now_not_of_the_first_pool(monkeypatch):
     for value in ("first", "second"):
         monkeypatch.setenv("STUDY_ROOT", value)
-        with worker_pool(1, "lib.errors") as pool:
+        with worker_pool(1, "lib.exceptions") as pool:
             assert pool.submit(os.getenv, "STUDY_ROOT").result() == value
 
 

@@ -7,9 +7,14 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from lib import artifacts, data, text
+from lib import config, files
+from lib.clean.splits import grouped_split, random_split, sampling_key, training_rows, tuning_rows
 from lib.config import SplitParams
-from lib.splits import grouped_split, random_split, sampling_key
+from lib.features import text
+from lib.models.base import Model
+from lib.models.inputs import load_catalogue_data
+from lib.training.model import make_model
+from lib.training.runs import Run
 
 REPOSITORY = Path(__file__).parents[1]
 PATHS = [(0, 0, 0), (0, 0, 1), (0, 1, 2), (1, 0, 0), (1, 1, 2), (1, 1, 3)]
@@ -42,8 +47,7 @@ def catalogue(**changes: object) -> dict:
 
 def write(root: Path, products: int = 240, **changes: object) -> None:
     """Write params.yaml, the catalogue's file, and its clean, text and image artifacts below `root`."""
-    data.load_catalogue_data.cache_clear()  # another test's catalogue has the same name
-    data.load_text.cache_clear()
+    forget()
     (root / "catalogues").mkdir(parents=True, exist_ok=True)
     (root / "params.yaml").write_text(yaml.safe_dump(params(**changes)))
     (root / "catalogues/tiny.yaml").write_text(yaml.safe_dump(catalogue()))
@@ -52,6 +56,35 @@ def write(root: Path, products: int = 240, **changes: object) -> None:
     write_clean(root, path, rng)
     text.extract_text("tiny")
     write_features(root, path, rng)
+
+
+def forget() -> None:
+    """Forget what was read of another test's catalogue of the same name, or of this one before it was changed."""
+    load_catalogue_data.cache_clear()
+    text.forget()
+
+
+def fit(name: str, run: Run) -> Model:
+    """Fit a variant of params.yaml on a run's rows."""
+    params, data = config.load_params(), load_catalogue_data("tiny")
+    variant, recipe = config.get_variant(params, name), params.recipes.get(run.recipe)
+    train, held = training_rows(data.products, run.split, run.size, run.seed)
+    share = getattr(variant, "tuning_share", 1.0)
+    model = make_model(variant, recipe, params.text, data.class_counts, data.paths)
+    products, tuning = data.as_products(variant.inputs, run.text), tuning_rows(data.products, held, share)
+    model.fit(products.take(train), data.codes[train], products.take(held), data.codes[held], run.seed, tuning)
+    return model
+
+
+def train_best(text: str = "plain") -> tuple[Model, str]:
+    """Train `best` as the `train` stage would, leave it where that does, and return it with its key."""
+    run = Run("tuned", text, "grouped", "all", 0)
+    model, key = (
+        fit("best", run),
+        run.key(len(training_rows(load_catalogue_data("tiny").products, "grouped", "all", 0)[0])),
+    )
+    model.save(config.build_dir("tiny", "models", "best", key))
+    return model, key
 
 
 def write_clean(root: Path, path: np.ndarray, rng: np.random.Generator) -> None:
@@ -80,7 +113,7 @@ def write_clean(root: Path, path: np.ndarray, rng: np.random.Generator) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(table).to_parquet(folder / "products.parquet")
     levels = [[f"class {c}" for c in range(n)] for n in (2, 2, 4)]
-    artifacts.write_json(folder / "taxonomy.json", {"levels": levels, "paths": PATHS})
+    files.write_json(folder / "taxonomy.json", {"levels": levels, "paths": PATHS})
 
 
 def write_features(root: Path, path: np.ndarray, rng: np.random.Generator) -> None:

@@ -1,15 +1,78 @@
-"""From a row of a table to a product, as the mapping of columns in `catalogues/NAME.yaml` says."""
+"""From a row of a table to a product, as the mapping of columns in `catalogues/NAME.yaml` says.
 
-from collections.abc import Iterator
+Category paths may be of any depth, one text or a list of names; they become three levels here.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from lib.collect.categories import CategoryRule, Levels, split_path, to_levels
 from lib.collect.rows import Row
 from lib.config import LEVELS, Strict
-from lib.records import CATEGORY_DEPTH, INVALID, MISSING_ID, Record, Reject
+from lib.config.records import CATEGORY_DEPTH, INVALID, MISSING_ID, Record, Reject
+from lib.crawl.products import nests_too_deep
+
+Categories = tuple[str | None, str | None, str | None]
+
+
+class CategoryRule(Strict):
+    """How a category path becomes three levels.
+
+    `separator` parts the names of a path that is one text. Names in `leave_out`, such as *Home*, are no category,
+    wherever they stand. A path with more than three names is refused, or cut to its first three.
+    """
+
+    separator: Annotated[str, Field(min_length=1)] = ">"
+    leave_out: tuple[str, ...] = ()
+    deeper: Literal["refuse", "cut"] = "refuse"
+
+
+class TooDeep(ValueError):
+    """A category path has more levels than are taken."""
+
+
+def split_path(path: str, rule: CategoryRule) -> list[str]:
+    """Split a path that is one text, or a JSON list of names.
+
+    >>> split_path("Home >> Women >> Shoes", CategoryRule(separator=">>"))
+    ['Home', 'Women', 'Shoes']
+    >>> split_path('["Women", "Shoes"]', CategoryRule())
+    ['Women', 'Shoes']
+    """
+    if path.lstrip().startswith("[") and not nests_too_deep(path):
+        try:
+            names = json.loads(path)
+        except json.JSONDecodeError:
+            names = None
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return [name.strip() for name in names]
+    return [name.strip() for name in path.split(rule.separator)]
+
+
+def to_levels(names: Sequence[str], rule: CategoryRule) -> Categories:
+    """Return the three levels of a path; what a shallower one lacks is None, and later costs the product its place.
+
+    Raises
+    ------
+    TooDeep
+        If the path is deeper, and the rule refuses that.
+
+    Examples
+    --------
+    >>> to_levels(["Home", "Women", "Shoes"], CategoryRule(leave_out=("Home",)))
+    ('Women', 'Shoes', None)
+    >>> to_levels(["Women", "Shoes", "Boots", "Ankle"], CategoryRule(deeper="cut"))
+    ('Women', 'Shoes', 'Boots')
+    """
+    left_out = {name.strip().casefold() for name in rule.leave_out}
+    kept = [name for name in names if name.strip() and name.strip().casefold() not in left_out]
+    if len(kept) > len(LEVELS) and rule.deeper == "refuse":
+        raise TooDeep(f"its category path has {len(kept)} levels, not {len(LEVELS)}: {' > '.join(kept)}")
+    first, second, third = (*kept[: len(LEVELS)], *[None] * len(LEVELS))[: len(LEVELS)]
+    return first, second, third
 
 
 class Columns(Strict):
@@ -81,7 +144,7 @@ def to_product(row: Row, mapping: Mapping) -> Product | Reject:
         levels, instead = _levels(row.values, columns, mapping.categories), mapping.level_1_instead
         if instead and (value := _text(row.values, instead.column)) in instead.values:
             levels = (value, *levels[1:])
-    except _TooDeep as error:
+    except TooDeep as error:
         return Reject(product_id, CATEGORY_DEPTH, f"{row.where}: {error}")
     except ValueError as error:
         return Reject(product_id, INVALID, f"{row.where}: {error}")
@@ -90,21 +153,13 @@ def to_product(row: Row, mapping: Mapping) -> Product | Reject:
     return Product(Record(product_id, brand, title, description, *levels, photo=None), image and image.strip())
 
 
-class _TooDeep(ValueError):
-    """A category path has more levels than are taken."""
-
-
-def _levels(values: dict[str, Any], columns: Columns, rule: CategoryRule) -> Levels:
+def _levels(values: dict[str, Any], columns: Columns, rule: CategoryRule) -> Categories:
     if columns.category is None:
         return _text(values, columns.level_1), _text(values, columns.level_2), _text(values, columns.level_3)
     path = get(values, columns.category)
     if not (isinstance(path, list) and all(isinstance(name, str) for name in path)):
         path = split_path(_text(values, columns.category) or "", rule)
-    names = [_checked(name, columns.category) for name in path]
-    try:
-        return to_levels(names, rule)
-    except ValueError as error:
-        raise _TooDeep(str(error)) from error
+    return to_levels([checked(name, columns.category) for name in path], rule)
 
 
 def _text(values: dict[str, Any], column: str | None) -> str | None:
@@ -117,14 +172,20 @@ def _text(values: dict[str, Any], column: str | None) -> str | None:
     if value is None:
         return None
     if isinstance(value, str):
-        return _checked(value, column)
+        return checked(value, column)
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         return str(value)
     raise ValueError(f"'{column}' should be text, got {type(value).__name__}")
 
 
-def _checked(text: str, column: str | None) -> str:
-    """Return a text that every file can hold, and every reader of one reads to its end."""
+def checked(text: str, column: str | None) -> str:
+    """Return a text that every file can hold, and every reader of one reads to its end.
+
+    Raises
+    ------
+    ValueError
+        If it is not, with the name of its column.
+    """
     if "\0" in text:
         raise ValueError(f"'{column}' holds a NUL character")
     try:

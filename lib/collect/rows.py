@@ -11,16 +11,17 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, AnyStr, Literal, NamedTuple, Never
+from pathlib import Path, PurePath
+from typing import IO, Annotated, Any, AnyStr, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import AfterValidator
 from tqdm import tqdm
 
-from lib.collect.source_files import present
-from lib.errors import StudyError
-from lib.records import INVALID, PROGRESS_SECONDS, Reject
+from lib.config.records import INVALID, PROGRESS_SECONDS, Reject
+from lib.crawl.products import MAX_DATA_DEEP, nests_too_deep
+from lib.exceptions import StudyError, nearest
 
 Format = Literal["csv", "tsv", "jsonl", "parquet"]
 
@@ -37,6 +38,34 @@ _GZIP = b"\x1f\x8b"
 _MAX_LINE = 16 * 2**20  # characters or bytes; a longer line is no product
 _BATCH = 1024  # rows of Parquet that are held at once
 _UNDECODED = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of bytes that are no text
+
+# Where the files of a source are
+
+
+def _inside(name: str) -> str:
+    if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+        raise ValueError(f"expected a name below the catalogue's source folder. Got '{name}' instead")
+    return name
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
+"""A name below the source folder, which is all that DVC watches for changes."""
+
+
+def present(path: Path) -> Path:
+    """Return `path`, or raise a `StudyError` that names the file or folder beside it which is nearest."""
+    if path.exists():
+        return path
+    if path.parent.is_file():
+        raise StudyError(f"{path.parent} is a file; the source of a catalogue is the folder that holds its files.")
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    raise StudyError(
+        f"{path} is missing.{nearest(path.name, beside)} The catalogue's file names it below the source folder; "
+        "`make data` brings the files of the real catalogue."
+    )
+
+
+# Tables
 
 
 @dataclass(frozen=True)
@@ -101,7 +130,11 @@ def read_rows(path: Path, layout: Layout, wanted: set[str]) -> Table:
 
 def _lines(path: Path, read: Callable[[IO[bytes]], IO[AnyStr]]) -> Iterator[AnyStr]:
     """Yield the lines of a file that may be compressed."""
-    with path.open("rb") as file, _bar(path) as bar:
+    size = path.stat().st_size
+    with (
+        path.open("rb") as file,
+        tqdm(total=size, desc=path.name, unit="B", unit_scale=True, mininterval=PROGRESS_SECONDS) as bar,
+    ):
         unpacked = gzip.GzipFile(fileobj=file) if file.peek(2).startswith(_GZIP) else file
         try:
             lines = read(io.BufferedReader(unpacked))
@@ -116,11 +149,6 @@ def _lines(path: Path, read: Callable[[IO[bytes]], IO[AnyStr]]) -> Iterator[AnyS
             raise StudyError(f"{path} is truncated or damaged: {error}.") from error
 
 
-def _bar(path: Path) -> "tqdm[Never]":
-    size = path.stat().st_size
-    return tqdm(total=size, desc=path.name, unit="B", unit_scale=True, mininterval=PROGRESS_SECONDS)
-
-
 # JSON lines
 
 
@@ -129,10 +157,13 @@ def _json_rows(path: Path) -> Iterator[Row | Reject]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            text = line.decode(json.detect_encoding(line), "surrogatepass")  # as json.loads does
+            if nests_too_deep(text):
+                raise ValueError(f"it is nested more than {MAX_DATA_DEEP} deep")
+            row = json.loads(text)
             if not isinstance(row, dict):
                 raise ValueError(f"expected an object, got {type(row).__name__}")
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             yield Reject(None, INVALID, f"line {number}: {error}")
             continue
         yield Row(f"line {number}", row)

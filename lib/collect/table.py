@@ -1,24 +1,36 @@
-"""Reader of a table: a file with a row a product, photos beside it, and a mapping from its columns."""
+"""Reader of a table: a file with a row a product, photos beside it or behind addresses, and a mapping of its columns.
+
+A photo's name comes from outside: it is data. Photos behind addresses are fetched as politely as pages are, and only
+from hosts that the catalogue's file names.
+"""
 
 import hashlib
 import heapq
+import zipfile
+import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from lib import config
-from lib.collect.categories import CategoryRule
-from lib.collect.mapping import Columns, Level1Instead, Mapping, Product, fields, to_product
-from lib.collect.photo_sources import Images, with_photos
-from lib.collect.rows import Format, Layout, Row, guess_format, read_rows
-from lib.collect.source_files import Inside
+from lib.collect.mapping import CategoryRule, Columns, Level1Instead, Mapping, Product, fields, to_product
+from lib.collect.rows import Format, Inside, Layout, Row, guess_format, present, read_rows
 from lib.config import Size, Strict
-from lib.errors import StudyError, nearest
-from lib.records import Record, Reject
+from lib.config.records import PHOTO, Record, Reject
+from lib.crawl.process import crawl, forget_others
+from lib.crawl.spec import CrawlSpec, FetchSpec, Hosts
+from lib.exceptions import StudyError, nearest
+from lib.files import fingerprint
 
 _SHOWN = 40  # columns of a file that a message lists
+_SHOWN_ADDRESS = 200  # characters of an address that a reject quotes
+_MAX_PHOTO_BYTES = 64 * 2**20  # more of one photo is not read; what is cut here turns out as broken in stage `image`
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 def _encoding(name: str) -> str:
@@ -27,6 +39,20 @@ def _encoding(name: str) -> str:
     except LookupError as error:
         raise ValueError(f"there is no encoding '{name}'; expected one such as utf-8, cp1252 or utf-16") from error
     return name
+
+
+class Images(Strict):
+    """Where photos are: a folder or an archive below the catalogue's source folder, or web servers."""
+
+    folder: Inside | None = None
+    zip: Inside | None = None
+    addresses: FetchSpec | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if sum(place is not None for place in (self.folder, self.zip, self.addresses)) != 1:
+            raise ValueError("expected one of `folder`, `zip` and `addresses`")
+        return self
 
 
 class TableSource(Strict):
@@ -48,19 +74,11 @@ class TableSource(Strict):
     sample: Size | None = None
 
     @model_validator(mode="after")
-    def _format_is_known(self) -> Self:
+    def _keys_agree(self) -> Self:
         if self.layout.format in ("jsonl", "parquet") and (self.encoding or self.delimiter):
             raise ValueError(f"`encoding` and `delimiter` are for csv and tsv, and '{self.file}' is neither")
-        return self
-
-    @model_validator(mode="after")
-    def _categories_are_split(self) -> Self:
         if self.categories and self.columns.category is None:
             raise ValueError("`categories` says how to split a path, but `columns` names no `category`")
-        return self
-
-    @model_validator(mode="after")
-    def _photos_have_names(self) -> Self:
         names = [name for name in (self.columns.image, self.image_name) if name is not None]
         if len(names) != (1 if self.images else 0):
             raise ValueError("photos need `images` for their place and either `columns.image` or `image_name`")
@@ -101,9 +119,13 @@ def read_products(name: str, source: TableSource) -> Iterator[Record | Reject]:
     """
     settings, folder = f"catalogues/{name}.yaml", config.studied(name).source
     _check_texts(name, source.columns)
-    items = _read_table(folder / source.file, source, settings)
-    work = config.build_dir(name, "work", "photos")
-    return with_photos(_sample(items, source.sample) if source.sample else items, source.images, folder, work)
+    items: Iterable[Product | Reject] = _read_table(folder / source.file, source, settings)
+    items = _sample(items, source.sample) if source.sample else items
+    if source.images is None:
+        return (item.record if isinstance(item, Product) else item for item in items)
+    if source.images.addresses is not None:
+        return _with_fetched_photos(items, source.images.addresses, config.build_dir(name, "work", "photos"))
+    return _with_files(items, source.images, folder)
 
 
 def _check_texts(name: str, columns: Columns) -> None:
@@ -158,3 +180,119 @@ def _sample(items: Iterable[Product | Reject], size: int) -> list[Product | Reje
         return hashlib.sha256(name.encode(errors="surrogatepass")).digest(), repr(item)
 
     return heapq.nsmallest(size, items, key)
+
+
+# Photos in a folder or in a zip archive
+
+
+class _PhotoLost(Exception):
+    """A photo that is there cannot be taken. The text says why, in words that are the same for many photos."""
+
+
+class _Folder:
+    """Photos that are files of a folder, or of folders in it."""
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise StudyError(f"{folder} is not a folder; `images: {{zip: ...}}` is for an archive.")
+        self.folder = folder.resolve()
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def photo(self, name: str) -> bytes | None:
+        """Return a photo's original bytes, or None if there is none of this name."""
+        try:
+            path = (self.folder / name).resolve()  # follows links, and takes `..` and absolute names for what they are
+            if not path.is_relative_to(self.folder):
+                raise _PhotoLost("outside the folder")
+            if not path.is_file():  # a device or a pipe might never end
+                return None
+            with path.open("rb") as file:
+                return file.read(_MAX_PHOTO_BYTES)
+        except ValueError:  # no file can have such a name
+            return None
+        except (OSError, RuntimeError) as error:  # the latter: a link to itself
+            raise _PhotoLost("cannot be read") from error
+
+
+class _Archive(zipfile.ZipFile):
+    """Photos that are entries of a zip archive: a name is looked up in its list and never used as a path."""
+
+    def __str__(self) -> str:
+        held = self.namelist()
+        return f"{self.filename}, which holds " + (f"{len(held):,} such as '{held[0]}'" if held else "nothing")
+
+    def photo(self, name: str) -> bytes | None:
+        """Return a photo's original bytes, or None if there is none of this name."""
+        try:
+            with self.open(name) as file:
+                return file.read(_MAX_PHOTO_BYTES)
+        except KeyError:
+            return None
+        except _DAMAGED as error:
+            raise StudyError(f"{self.filename} is damaged at its entry '{name}': {error}.") from error
+
+
+def _open_photos(images: Images, source: Path) -> _Archive | nullcontext[_Folder]:
+    path = present(source / (images.folder or images.zip or ""))
+    if images.folder is not None:
+        return nullcontext(_Folder(path))
+    try:
+        return _Archive(path)
+    except _DAMAGED as error:
+        raise StudyError(f"{path} is truncated, or not a zip archive: {error}.") from error
+
+
+def _with_files(items: Iterable[Product | Reject], images: Images, source: Path) -> Iterator[Record | Reject]:
+    asked, found, example = 0, 0, ""
+    with _open_photos(images, source) as photos:
+        for item in items:
+            if isinstance(item, Reject):
+                yield item
+                continue
+            photo = None
+            if item.image:
+                asked, example = asked + 1, item.image
+                try:
+                    photo = photos.photo(item.image)
+                except _PhotoLost as error:
+                    yield Reject(item.record.product_id, f"{PHOTO}{error}", f"'{item.image}'")
+            found += photo is not None
+            yield replace(item.record, photo=photo)
+        if asked and not found:
+            raise StudyError(f"None of {asked:,} products has its photo. One was sought as '{example}' in {photos}.")
+
+
+# Photos behind addresses
+
+
+def _with_fetched_photos(items: Iterable[Product | Reject], spec: FetchSpec, work: Path) -> Iterator[Record | Reject]:
+    """Fetch each photo once, for all products that have its address, and yield products as their photos come.
+
+    What was fetched is kept in `work`, so that a run that was killed goes on from there.
+    """
+    hosts, waiting = Hosts(spec.hosts), defaultdict[str, list[Record]](list)
+    found, lost = False, None
+    for item in items:
+        if isinstance(item, Product) and item.image and not (refusal := hosts.refusal(item.image)):
+            waiting[item.image].append(item.record)
+            continue
+        if isinstance(item, Product) and item.image:
+            reject = Reject(item.record.product_id, f"{PHOTO}{refusal}", item.image[:_SHOWN_ADDRESS])
+            lost = lost or reject
+            yield reject
+        yield item.record if isinstance(item, Product) else item
+    kept = work / fingerprint([spec.hosts, spec.user_agent])
+    if waiting:
+        forget_others(kept)
+        everything = CrawlSpec(start=sorted(waiting), **spec.model_dump(include=set(FetchSpec.model_fields)))
+        for result in crawl(everything, kept, only_photos=True):
+            if isinstance(result, Reject):
+                lost = lost or result
+                yield from (replace(result, product_id=of.product_id) for of in waiting[result.product_id or ""])
+            else:
+                found |= result.photo is not None
+                yield from (replace(of, photo=result.photo) for of in waiting[result.product.product_id])
+    if lost and not found:
+        raise StudyError(f"Not one photo could be fetched. The first: {lost.reason}: {lost.detail}.")

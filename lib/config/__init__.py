@@ -6,13 +6,14 @@ A wrong key or value raises one `StudyError` that says where it stands, what was
 import os
 from pathlib import Path
 
-from lib.config.base import LEVELS, Input, Section, Share, Size, Split, Strict, Text
-from lib.config.business import BusinessParams, Costs
+from lib.config.base import LEVELS, Input, Model, Section, Share, Size, Split, Strict, Text, load, validate
 from lib.config.catalogue import Backbone, Catalogue, Kind
-from lib.config.labels import LabelParams
 from lib.config.params import (
+    BusinessParams,
     CleanParams,
+    Costs,
     ImageParams,
+    LabelParams,
     Params,
     Recipe,
     Runs,
@@ -20,9 +21,8 @@ from lib.config.params import (
     StopWords,
     Studied,
     TextParams,
+    Transfer,
 )
-from lib.config.reading import Model, load, validate
-from lib.config.transfer import Transfer
 from lib.config.variants import (
     ChainVariant,
     Decoding,
@@ -41,59 +41,7 @@ from lib.config.variants import (
     SequentialVariant,
     Variant,
 )
-from lib.errors import StudyError, nearest
-
-__all__ = [
-    "LEVELS",
-    "Backbone",
-    "BusinessParams",
-    "Catalogue",
-    "ChainVariant",
-    "CleanParams",
-    "Costs",
-    "Decoding",
-    "DenseVariant",
-    "FusionVariant",
-    "ImageParams",
-    "Input",
-    "Kind",
-    "LSTMMultitaskVariant",
-    "LSTMVariant",
-    "LabelParams",
-    "LinearImageVariant",
-    "LinearVariant",
-    "MLPVariant",
-    "Model",
-    "NaiveVariant",
-    "Params",
-    "PartVariant",
-    "PartsVariant",
-    "PathFusionVariant",
-    "Recipe",
-    "RecurrentVariant",
-    "Runs",
-    "Section",
-    "SequentialVariant",
-    "Share",
-    "Size",
-    "Split",
-    "SplitParams",
-    "StopWords",
-    "Strict",
-    "Studied",
-    "Text",
-    "TextParams",
-    "Transfer",
-    "Variant",
-    "build_dir",
-    "get_variant",
-    "load_catalogue",
-    "load_params",
-    "load_section",
-    "report_dir",
-    "root",
-    "studied",
-]
+from lib.exceptions import StudyError, nearest
 
 
 def root() -> Path:
@@ -160,6 +108,14 @@ def studied(name: str) -> Studied:
 def build_dir(catalogue: str, *parts: str) -> Path:
     """Return a path below `build/CATALOGUE/`."""
     return root().joinpath("build", catalogue, *parts)
+
+
+def cache_dir(*parts: str) -> Path:
+    """Return a path below `$STUDY_CACHE`, a folder that may be outside of the study; by default `build/cache/`.
+
+    What stands there is found again by the hash of what made it, and can be deleted at any time.
+    """
+    return root().joinpath(os.environ.get("STUDY_CACHE") or "build/cache", *parts)
 
 
 def report_dir(catalogue: str, *parts: str) -> Path:

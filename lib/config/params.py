@@ -6,9 +6,6 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lib.config.base import Share, Size, Split, Strict, Text
-from lib.config.business import BusinessParams
-from lib.config.labels import LabelParams
-from lib.config.transfer import Transfer
 from lib.config.variants import (
     DenseVariant,
     LinearImageVariant,
@@ -20,9 +17,10 @@ from lib.config.variants import (
     SequentialVariant,
     Variant,
 )
-from lib.errors import nearest
+from lib.exceptions import nearest
 
 StopWords = Literal["english", "none"]
+Precisions = Annotated[list[Share], Field(min_length=1)]
 
 
 class Studied(Strict):
@@ -133,6 +131,99 @@ class ErrorParams(Strict):
 
     target: Share
     costly_share: Share
+
+
+class Costs(Strict):
+    """What a decision costs, in any one unit: only their ratio moves a threshold."""
+
+    wrong_tag: Annotated[float, Field(gt=0)]
+    review: Annotated[float, Field(gt=0)]
+
+
+class BusinessParams(Strict):
+    """Section `business`: which trained model is deployed, and what is promised of it.
+
+    `precision` is the one of `precisions`, and `coverage` the one of `candidate_coverage`, that the shop works with.
+    """
+
+    variant: str
+    recipe: str
+    text: Text
+    split: Split
+    precisions: Precisions
+    precision: Share
+    certainty: Share
+    steps: Size
+    candidate_coverage: Precisions
+    coverage: Share
+    costs: Costs
+    review_seconds: Annotated[float, Field(gt=0)]
+    resamplings: Size
+    bins: Size
+
+    @model_validator(mode="after")
+    def _main_ones_are_listed(self) -> Self:
+        for name, value, listed in (
+            ("precision", self.precision, self.precisions),
+            ("coverage", self.coverage, self.candidate_coverage),
+        ):
+            if value not in listed:
+                raise ValueError(f"'{name}' should be one of {listed}. Got {value}")
+        return self
+
+
+class LabelParams(Strict):
+    """Knobs of the `labels` stage.
+
+    `variant` and `text` choose the learning curve; `split` holds for the curve and for active learning alike. `budgets`
+    are labels in all, not labels a round.
+    """
+
+    variant: str
+    text: Text
+    split: Split
+    targets: list[Share] = Field(min_length=1)
+    budgets: list[Annotated[int, Field(ge=20)]] = Field(min_length=1)
+    seeds: Annotated[int, Field(ge=2)]
+    text_components: Size
+    image_components: Size
+    candidates: Size
+
+    @model_validator(mode="after")
+    def _budgets_grow(self) -> Self:
+        if self.budgets != sorted(set(self.budgets)):
+            raise ValueError(f"budgets must grow. Got {self.budgets}.")
+        return self
+
+
+class Transfer(Strict):
+    """One entry of `transfer`.
+
+    Attributes
+    ----------
+    source, target
+        A catalogue whose `best` is trained, and one that is prepared.
+    mapping
+        What the target's categories are called by the source (`lib/analysis/mapping.py`), relative to the root.
+    labels
+        How many products of the target are labelled, ascending.
+    seeds
+        How many samples of labels.
+    """
+
+    source: str
+    target: str
+    mapping: Path
+    labels: list[Size] = Field(min_length=1)
+    seeds: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _is_a_pair(self) -> Self:
+        if self.source == self.target:
+            raise ValueError(f"'source' and 'target' are two catalogues. Got '{self.source}' twice")
+        if self.labels != sorted(set(self.labels)):
+            raise ValueError(f"'labels' should ascend. Got {self.labels}")
+        return self
 
 
 class Params(Strict):

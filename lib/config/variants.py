@@ -104,7 +104,7 @@ class PathFusionVariant(PartsVariant):
     """Late fusion of whole paths: it answers valid paths only, and has weights for each set of inputs at hand.
 
     `tuning_share` of the validation rows choose when to stop and the weights; what is left of them is seen by nothing
-    that is fitted, so that promises can be made on it (`lib/splits.py`).
+    that is fitted, so that promises can be made on it (`lib/clean/splits.py`).
     """
 
     model: Literal["path_fusion"]

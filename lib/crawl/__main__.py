@@ -1,4 +1,4 @@
-"""Crawls, and tells in frames on the standard output; `lib.crawl.process` runs it.
+"""Crawls, and tells what it finds on the standard output; `lib.crawl.process` runs it.
 
     python -m lib.crawl SPEC.json [--photos]
 
@@ -8,6 +8,7 @@ standard input does: with the process that started it.
 
 import argparse
 import os
+from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
 
@@ -15,24 +16,23 @@ from PIL import Image
 from scrapy.crawler import AsyncCrawlerProcess
 
 from lib.crawl.cache import open_cache
-from lib.crawl.frames import FrameWriter
-from lib.crawl.photo_spider import PhotoSpider
-from lib.crawl.settings import make_settings
+from lib.crawl.polite import make_settings
+from lib.crawl.process import Failed
 from lib.crawl.spec import CrawlSpec
-from lib.crawl.spider import CatalogueSpider
-from lib.errors import StudyError
+from lib.crawl.spider import CatalogueSpider, PhotoSpider
+from lib.exceptions import StudyError
 
 
 def main(path: Path, spider: type[CatalogueSpider] = CatalogueSpider) -> None:
     """Crawl what the file at `path` says."""
-    out = FrameWriter(os.fdopen(os.dup(1), "wb"))
-    os.dup2(2, 1)  # whatever else prints must not get among the frames
+    out = Connection(os.dup(1), readable=False)
+    os.dup2(2, 1)  # whatever else prints must not get among it
     Thread(target=_end_with_input, daemon=True).start()
     spec = CrawlSpec.model_validate_json(path.read_bytes())
     try:
         open_cache(path.parent, spec.cache_hours * 3600).close()
     except StudyError as error:
-        out.write({"error": str(error)})
+        out.send(Failed(str(error)))
         return
     process = AsyncCrawlerProcess(make_settings(spec, path.parent))
     crawler = process.create_crawler(spider)

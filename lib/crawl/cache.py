@@ -15,8 +15,8 @@ from scrapy.http import Headers, Response
 from scrapy.responsetypes import responsetypes
 from scrapy.settings import Settings
 
-from lib.artifacts import remove
-from lib.errors import StudyError
+from lib.exceptions import StudyError
+from lib.files import remove
 
 _KEPT = frozenset({200, 301, 302, 303, 307, 308, 404, 410})  # what is not a passing fault
 _COMMIT_SECONDS = 0.5

@@ -3,24 +3,52 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any, Never, cast
+from typing import NamedTuple
 
 from tqdm import tqdm
 
-from lib.artifacts import remove, whole
-from lib.crawl.frames import read_frames
-from lib.crawl.schema_org import Item
-from lib.crawl.spec import CrawlSpec, FetchSpec
-from lib.errors import StudyError
-from lib.records import PROGRESS_SECONDS, Reject
-
-_LOG_LINES = 5
+from lib.config.records import PROGRESS_SECONDS, Reject
+from lib.crawl.products import PageProduct
+from lib.crawl.spec import CrawlSpec
+from lib.exceptions import StudyError
+from lib.files import remove, whole
 
 
-def crawl(spec: CrawlSpec, folder: Path) -> Iterator[tuple[Item, bytes | None] | Reject]:
+class Found(NamedTuple):
+    """A product, and its photo's bytes if they could be had."""
+
+    product: PageProduct
+    photo: bytes | None
+
+
+class Pages(NamedTuple):
+    """How many pages were read so far, and how many sitemaps have named."""
+
+    read: int
+    named: int
+
+
+class Failed(NamedTuple):
+    """Why the crawl cannot go on."""
+
+    message: str
+
+
+class Done(NamedTuple):
+    """That all is told, and how much there was of what."""
+
+    counts: dict[str, int]
+
+
+Told = Found | Reject | Pages | Failed | Done
+"""What the crawler's process tells."""
+
+
+def crawl(spec: CrawlSpec, folder: Path, only_photos: bool = False) -> Iterator[Found | Reject]:
     """Crawl, and yield products with their photos, and rejects, as they come.
 
     Parameters
@@ -29,114 +57,69 @@ def crawl(spec: CrawlSpec, folder: Path) -> Iterator[tuple[Item, bytes | None] |
         What to crawl.
     folder
         Where to keep what was fetched. A crawl that was killed goes on from there.
+    only_photos
+        Whether the start addresses are those of photos, each of which is the id of the product that it comes with.
 
     Raises
     ------
     StudyError
-        If a start address cannot be had, if there is no product, if the crawl cannot go on, or if it is killed.
+        If a start address cannot be had, if there is no product, if the crawl cannot go on, or if it is killed. A photo
+        that cannot be had is a reject.
     """
-    products = 0
-    with _running(spec, folder) as frames, tqdm(desc="pages", mininterval=PROGRESS_SECONDS) as bar:
-        for frame, content in read_frames(frames):
-            _advance(bar, frame.get("progress"))
-            if "item" in frame:
-                products += 1
-                yield _item(frame["item"]), content
-            elif "reject" in frame:
-                yield Reject(*frame["reject"])
-            elif "error" in frame:
-                raise StudyError(frame["error"])
-            elif "done" in frame:
-                _finish(bar, frame["done"], products, spec)
-                return
-    raise StudyError(f"The crawler ended early; run it again to go on.{_last_lines(folder / 'crawl.log')}")
+    counts: Counter[str] = Counter()
+    unit, total = ("photos", len(spec.start)) if only_photos else ("pages", None)
+    with tqdm(desc=unit, total=total, mininterval=PROGRESS_SECONDS) as bar:
+        for told in _told(spec, folder, ["--photos"] if only_photos else []):
+            if isinstance(told, Pages):
+                bar.total = max(told) if told.named else None
+                bar.update(told.read - bar.n)
+            elif isinstance(told, Done):
+                counts.update(told.counts)
+            elif isinstance(told, Found | Reject):
+                counts["products"] += isinstance(told, Found)
+                bar.update(only_photos and isinstance(told, Found))
+                yield told
+    if only_photos:
+        return
+    if not counts["products"]:
+        raise StudyError(
+            f"Not one product was found in {counts['pages']:,} pages from {', '.join(spec.start)}. A product's "
+            "page has schema.org data (JSON-LD, microdata) or OpenGraph of the type Product."
+        )
+    print(*(f"{name}: {count:,}" for name, count in sorted(counts.items())), sep=", ")
 
 
-def fetch_photos(
-    spec: FetchSpec, addresses: Sequence[str], folder: Path
-) -> Iterator[tuple[int, bytes | None] | Reject]:
-    """Fetch photos, and yield each with its number in `addresses` as it comes, or None for one that is lost.
-
-    A reject before that says why; its `product_id` is the number too. What was fetched is kept as by `crawl`.
-
-    Raises
-    ------
-    StudyError
-        If fetching cannot go on, or is killed.
-    """
-    everything = CrawlSpec(start=list(addresses), **spec.model_dump(include=set(FetchSpec.model_fields)))
-    bar, told = tqdm(desc="photos", total=len(addresses), mininterval=PROGRESS_SECONDS), 0
-    with _running(everything, folder, "--photos") as frames, bar:
-        for frame, content in read_frames(frames):
-            if "item" in frame:
-                told += 1
-                bar.update()
-                yield int(frame["item"]["product_id"]), content
-            elif "reject" in frame:
-                yield Reject(*frame["reject"])
-            elif "error" in frame:
-                raise StudyError(frame["error"])
-    if told < len(addresses):
-        raise StudyError(f"Fetching photos ended early; run it again to go on.{_last_lines(folder / 'crawl.log')}")
-
-
-@contextmanager
-def _running(spec: CrawlSpec, folder: Path, *options: str) -> Iterator[IO[bytes]]:
-    """Start the crawler, yield what it writes, and end it in any case."""
+def _told(spec: CrawlSpec, folder: Path, options: list[str]) -> Iterator[Told]:
+    """Start the crawler, yield what it tells, and end it in any case."""
     folder = folder.resolve()
     with whole(folder / "spec.json") as partial:
         partial.write_text(spec.model_dump_json(indent=1) + "\n", "utf-8")
     paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    command = [sys.executable, "-m", "lib.crawl", str(folder / "spec.json"), *options]
+    log = folder / "crawl.log"
     with (
-        (folder / "crawl.log").open("wb") as log,
+        log.open("wb") as errors,
         subprocess.Popen(
-            command,
+            [sys.executable, "-m", "lib.crawl", str(folder / "spec.json"), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=log,
-            env=environment,
+            stderr=errors,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
             start_new_session=True,  # an interrupt is for us, and we end it
         ) as process,
+        Connection(os.dup(process.stdout.fileno()), writable=False) as pipe,  # type: ignore[union-attr]
     ):
         try:
-            yield cast(IO[bytes], process.stdout)
+            told: Told = Pages(0, 0)
+            while not isinstance(told, Done):
+                told = pipe.recv()
+                if isinstance(told, Failed):
+                    raise StudyError(told.message)
+                yield told
+        except (EOFError, OSError) as error:  # the latter in the midst of a message
+            last = [f"\n  {line}" for line in log.read_text("utf-8", "replace").splitlines()[-5:]]
+            raise StudyError(f"The crawler ended early; run it again to go on.{''.join(last)}") from error
         finally:
             process.kill()
-
-
-def _item(fields: dict[str, Any]) -> Item:
-    category = fields["category"]
-    return Item(**fields | {"category": tuple(category) if isinstance(category, list) else category})
-
-
-def _advance(bar: "tqdm[Never]", progress: list[int] | None) -> None:
-    """Move the bar; what the sitemaps read so far name, and how many there are, says how many pages there may be."""
-    if progress is None:
-        return
-    pages, named, sitemaps, read = progress
-    leaves = max(read - (1 if sitemaps else 0), 1)
-    bar.total = max(round(named * max(sitemaps, 1) / leaves), pages) if named else None
-    bar.update(pages - bar.n)
-
-
-def _finish(bar: "tqdm[Never]", counts: dict[str, int], products: int, spec: CrawlSpec) -> None:
-    if not products:
-        raise StudyError(
-            f"Not one product was found in {counts.get('pages', 0):,} pages from {', '.join(spec.start)}. A product's "
-            "page has schema.org data (JSON-LD, microdata) or OpenGraph of the type Product."
-        )
-    bar.total = bar.n
-    bar.refresh()
-    print(
-        ", ".join(f"{name}: {count:,}" for name, count in sorted(counts.items())), f"products: {products:,}", sep=", "
-    )
-
-
-def _last_lines(log: Path) -> str:
-    lines = log.read_text("utf-8", "replace").splitlines() if log.is_file() else []
-    return "".join(f"\n  {line}" for line in lines[-_LOG_LINES:])
 
 
 def forget_others(folder: Path) -> None:

@@ -1,4 +1,4 @@
 """`make data`: builds `data/` from pinned public sources, or from a folder that mirrors them.
 
-download | fashion, weights | build | __main__
+content | build | __main__
 """

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lib.config import root
-from lib.errors import StudyError
+from lib.exceptions import StudyError
 from lib.fetch.build import ITEMS, Origin, build
 
 
@@ -15,10 +15,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Build `data/` and check it against `data.dvc`; return the exit status."""
     parser = argparse.ArgumentParser(prog="make data", description="Build data/ and verify it.")
     parser.add_argument("--mirror", type=Path, help="a folder with the same content, instead of the network")
-    parser.add_argument("--upstream", help="a web server with the same addresses as GitHub's, instead of it")
     options = parser.parse_args(arguments)
     try:
-        made = build(root() / "data", _origin(options.mirror, options.upstream))
+        if options.mirror and not options.mirror.is_dir():
+            raise StudyError(f"MIRROR names {options.mirror}, which is not a folder.")
+        made = build(root() / "data", Origin(root() / "build" / "cache" / "download", options.mirror))
         _check_pin()
     except (StudyError, OSError) as error:
         print(error, file=sys.stderr)
@@ -29,15 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for item in ITEMS:
         print(f"data/{item.path}: {'made' if item.path in made else 'is there'}, verified")
     return 0
-
-
-def _origin(mirror: Path | None, upstream: str | None) -> Origin:
-    downloads = root() / "build" / "cache" / "download"
-    if mirror and not mirror.is_dir():
-        raise StudyError(f"MIRROR names {mirror}, which is not a folder.")
-    if upstream:
-        return Origin(downloads, mirror, archives=upstream.rstrip("/"), files=upstream.rstrip("/"))
-    return Origin(downloads, mirror)
 
 
 def _check_pin() -> None:

@@ -1,10 +1,11 @@
-"""`python -m lib.report CATALOGUE` makes a catalogue's site; `--readme` rewrites the README's table of results."""
+"""`python -m lib.report CATALOGUE` makes a catalogue's site, and the index of all sites."""
 
 import argparse
 import sys
 
-from lib.errors import StudyError
-from lib.report import build, update_readme, write_index
+from lib.exceptions import StudyError
+from lib.processes import end_with_dvc
+from lib.report.site import build, write_index
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -12,17 +13,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lib.report", description=__doc__)
     parser.add_argument("catalogue", nargs="?", help="make this catalogue's site, and the index of all sites")
     parser.add_argument("--index", action="store_true", help="rewrite reports/index.html only")
-    parser.add_argument("--readme", action="store_true", help="rewrite the table of results in README.md")
     options = parser.parse_args(arguments)
-    if not (options.catalogue or options.index or options.readme):
-        parser.error("name a catalogue, or give --index or --readme")
+    if not (options.catalogue or options.index):
+        parser.error("name a catalogue, or give --index")
+    end_with_dvc()
     try:
         if options.catalogue:
             build(options.catalogue)
-        elif options.index:
+        else:
             write_index()
-        if options.readme:
-            update_readme()
     except StudyError as error:
         print(f"report: {error}", file=sys.stderr)
         return 1

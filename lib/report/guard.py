@@ -6,11 +6,11 @@ from html import unescape
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from bs4 import BeautifulSoup
+from lxml.html import HTMLParser, document_fromstring
 
-from lib.artifacts import existing
 from lib.config import build_dir
-from lib.errors import StudyError
+from lib.exceptions import StudyError
+from lib.files import existing
 
 SHINGLE = 8  # words in a row that two texts have in common only if one quotes the other
 SHORTEST = 40  # characters; a shorter title may well be a mere brand and category
@@ -79,9 +79,8 @@ def product_texts(catalogue: str) -> Iterator[tuple[str, str]]:
 
 def page_text(html: str) -> str:
     """Return all that a page says: its text, and what describes its images."""
-    soup = BeautifulSoup(html, "lxml")
-    described = (str(tag.get(name, "")) for tag in soup.find_all(True) for name in ("alt", "title", "content"))
-    return " ".join([soup.get_text(" "), *described])
+    tree = document_fromstring(html.encode(), parser=HTMLParser(encoding="utf-8"))
+    return " ".join([*tree.itertext(), *tree.xpath("//@alt | //@title | //@content")])
 
 
 def _words(text: str) -> list[str]:

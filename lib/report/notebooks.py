@@ -7,29 +7,10 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from lib.artifacts import existing
-from lib.config import build_dir, load_params, root
-from lib.errors import StudyError
-from lib.report.sanitize import clean_html, markdown_to_html
+from lib.report.kit import NAMED
+from lib.report.outputs import TRAIN, clean_html, markdown_to_html, read
 
-TRAIN = "05_train_"
 HEADING = re.compile(r"^#+\s+(.+?)\s*$", re.MULTILINE)
-
-
-def executed(catalogue: str) -> list[Path]:
-    """List the executed notebooks in reading order: by number, and the variants as `params.yaml` has them.
-
-    Raises
-    ------
-    StudyError
-        If there are none.
-    """
-    folder = existing(build_dir(catalogue, "notebooks"))
-    order = {f"{TRAIN}{variant}": place for place, variant in enumerate(load_params().variants)}
-    paths = sorted(folder.glob("*.ipynb"), key=lambda path: (path.stem[:2], order.get(path.stem, -1), path.stem))
-    if not paths:
-        raise StudyError(f"{folder} holds no executed notebook. Run `dvc repro` to make them.")
-    return paths
 
 
 def page(path: Path) -> NotebookNode:
@@ -40,18 +21,13 @@ def page(path: Path) -> NotebookNode:
     StudyError
         If it is not a notebook, or a cell of it failed.
     """
-    content = path.read_text("utf-8").replace(f"{root()}/", "").replace(f"{Path.home()}/", "~/")
-    try:
-        notebook = nbformat.reads(content, as_version=4)
-    except nbformat.reader.NotJSONError as error:
-        raise StudyError(f"{path} is not a notebook: {error}. Run `dvc repro` to make it again.") from error
     cells, heading = [], path.stem
-    for cell in notebook.cells:
+    for cell in read(path).cells:
         if cell.cell_type == "markdown":
-            cells.append(_markdown(cell))
+            cells.append(nbformat.v4.new_markdown_cell(cell.source, id=cell.id))
             heading = (HEADING.findall(cell.source) or [heading])[-1]
         elif cell.cell_type == "code" and cell.source.strip():
-            cells.extend(_code(cell, _plain(heading), path))
+            cells.extend(_code(cell, _plain(heading)))
     _title(cells, path)
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     found: NotebookNode = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
@@ -78,14 +54,9 @@ def _title(cells: list[NotebookNode], path: Path) -> None:
     cells.insert(0, nbformat.v4.new_markdown_cell(f"# {path.stem}", id="title"))
 
 
-def _markdown(cell: NotebookNode) -> NotebookNode:
-    found: NotebookNode = nbformat.v4.new_markdown_cell(cell.source, id=cell.id)
-    return found
-
-
-def _code(cell: NotebookNode, heading: str, path: Path) -> list[NotebookNode]:
+def _code(cell: NotebookNode, heading: str) -> list[NotebookNode]:
     """Return the cell, and one more for every output after an image, as a description belongs to a cell."""
-    outputs = [found for output in cell.outputs if (found := _output(output, heading, path)) is not None]
+    outputs = [found for output in cell.outputs if (found := _output(output, heading)) is not None]
     parts: list[list[tuple[NotebookNode, dict[str, Any]]]] = [[]]
     for output, options in outputs:
         if any(earlier for _, earlier in parts[-1]):
@@ -105,16 +76,14 @@ def _part(cell: NotebookNode, number: int, part: list[tuple[NotebookNode, dict[s
     return found
 
 
-def _output(output: NotebookNode, heading: str, path: Path) -> tuple[NotebookNode, dict[str, Any]] | None:
+def _output(output: NotebookNode, heading: str) -> tuple[NotebookNode, dict[str, Any]] | None:
     """Keep the best form of an output, with the options that describe it if it is an image."""
-    if output.output_type == "error":
-        raise StudyError(f"{path} has a cell that failed: {output.ename}: {output.evalue}. Run `dvc repro` again.")
     if output.output_type == "stream":
         return (output, {}) if output.name == "stdout" else None  # warnings and progress bars belong to one run
     data, metadata = output.data, output.get("metadata", {})
     for kind in ("image/png", "image/jpeg"):
         if kind in data:
-            described = {**metadata, **metadata.get(kind, {})}
+            described = {**metadata, **metadata.get(kind, {}), **metadata.get(NAMED, {})}
             return _display({kind: data[kind]}), _description(described, heading)
     if "application/vnd.jupyter.widget-view+json" in data:
         return None
@@ -140,4 +109,4 @@ def _description(described: dict[str, Any], heading: str) -> dict[str, Any]:
 
 
 def _plain(heading: str) -> str:
-    return re.sub(r"[`*_]", "", heading)
+    return re.sub(r"[`*]|\b_|_\b", "", heading)

@@ -1,40 +1,35 @@
-"""The table of results as Markdown, and its place in README.md."""
+"""The table of results as Markdown, and its place in README.md: `python -m lib.report.readme` rewrites it."""
 
 import re
+import sys
 
-from lib.artifacts import existing
-from lib.config import load_catalogue, root
-from lib.errors import StudyError
-from lib.figures import look
-from lib.report.business_section import promises_sentence
-from lib.report.numbers import Number, Results
+from lib.config import root
+from lib.evaluation.results import Results
+from lib.exceptions import StudyError
+from lib.files import existing
+from lib.report.kit import look, share
+from lib.report.pages import summaries
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-HEAD = (
-    "| inputs | mean, random | path, random | mean, grouped | path, grouped | mean, training rows |",
-    "|---|---:|---:|---:|---:|---:|",
-)
 
 
 def results_summary(catalogue: str) -> str:
     """Return a catalogue's headline table: a row a variant, with all training rows, in percent with 95% intervals."""
-    results = Results(catalogue)
-    rows = []
-    for variant in results.variants:
-        numbers = [results.number(variant, m, split=s) for s in ("random", "grouped") for m in ("mean", "path")]
-        numbers.append(results.number(variant, on="train"))
-        if any(numbers):
-            rows.append(f"| {look(variant).label} | {' | '.join(map(cell, numbers))} |")
-    return "\n".join([*HEAD, *rows])
+    rows = Results.read(catalogue).headline()
+    columns = list(next(iter(rows.values())))
+    lines = [f"| inputs | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+    for variant, cells in rows.items():
+        shown = (share(*cell) if cell else "–" for cell in cells.values())
+        lines.append(f"| {look(variant).label} | {' | '.join(shown)} |")
+    return "\n".join(lines)
 
 
 def readme_table() -> str:
-    """Return for all catalogues that have results their title, their headline table, and what may run by itself."""
-    parts: list[str | None] = []
-    for path in sorted(root().glob("reports/*/intervals.csv")):
-        name = path.parent.name
-        parts += [f"**{load_catalogue(name).title}** (`{name}`)", results_summary(name), promises_sentence(name)]
-    return "\n\n".join(filter(None, parts))
+    """Return for all catalogues that have a report their title, their headline table, and what may run by itself."""
+    parts: list[str] = []
+    for said in summaries():
+        parts += [f"**{said['title']}** (`{said['catalogue']}`)", results_summary(said["catalogue"]), said["promise"]]
+    return "\n\n".join(parts)
 
 
 def update_readme() -> None:
@@ -54,10 +49,8 @@ def update_readme() -> None:
     path.write_text(updated, "utf-8")
 
 
-def cell(number: Number | None) -> str:
-    """Write a number for a table; a dash where there is none.
-
-    >>> cell(None)
-    '–'
-    """
-    return "–" if number is None else str(number)
+if __name__ == "__main__":
+    try:
+        update_readme()
+    except StudyError as error:
+        sys.exit(f"readme: {error}")

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-from lib.artifacts import read_json, whole, write_json
 from lib.config import load_catalogue, report_dir, root
-from lib.errors import StudyError
-from lib.report import study
+from lib.exceptions import StudyError
+from lib.files import whole, write_json
+from lib.report import pages
 from lib.report.guard import refuse_product_content
-from lib.report.numbers import Results
 
 HERE = Path(__file__).parent
 # What Sphinx and its theme bring and no page uses.
@@ -38,10 +37,10 @@ def build(catalogue: str) -> Path:
         If an input is missing, Sphinx fails, a page asks the network for something, or product content would be
         published that may not be.
     """
-    settings, results = load_catalogue(catalogue), Results(catalogue)
+    settings = load_catalogue(catalogue)
     with tempfile.TemporaryDirectory(prefix="report-") as folder:
         source, site = Path(folder, "source"), Path(folder, "html")
-        summary = study.write_source(catalogue, settings, results, source)
+        summary = pages.write_source(catalogue, settings, source)
         _sphinx(source, site, settings.title)
         _prune(site)
         refuse_network(site)
@@ -61,10 +60,8 @@ def write_index() -> None:
 
 
 def index_page() -> str:
-    """Return the HTML of `reports/index.html`, from the sites' summaries and the results as they are now."""
-    names = [path.parents[1].name for path in sorted(root().glob("reports/*/site/summary.json"))]
-    entries = [study.index_entry(read_json(report_dir(name, "site", "summary.json")), Results(name)) for name in names]
-    return study.environment().get_template("index.html.j2").render(entries=entries)
+    """Return the HTML of `reports/index.html`, from what each site's summary says."""
+    return pages.environment().get_template("index.html.j2").render(entries=pages.summaries())
 
 
 def refuse_network(site: Path) -> None:

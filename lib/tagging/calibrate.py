@@ -5,8 +5,8 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from lib.fusion import input_sets
-from lib.tagging.parts import NewProducts
+from lib.models.fusion import input_sets
+from lib.models.inputs import Products
 from lib.tagging.promises import EDGE, Scale, Shares
 from lib.tagging.tagger import Tagger, Tags
 
@@ -57,7 +57,7 @@ def fit_scale(probabilities: Shares, right: Bools, weights: Shares) -> Scale:
 
 
 def fit_scales(
-    tagger: Tagger, products: NewProducts, codes: npt.NDArray[np.integer], groups: npt.NDArray[np.integer]
+    tagger: Tagger, products: Products, codes: npt.NDArray[np.integer], groups: npt.NDArray[np.integer]
 ) -> dict[str, list[Scale]]:
     """Fit the curves of every set of inputs, on the products that have all of the set, with the others hidden.
 
@@ -74,7 +74,7 @@ def fit_scales(
     -------
     As in `Promises.scales`.
     """
-    found, there = {}, tagger.present(products)
+    found, there = {}, tagger.model.present(products)
     for inputs in input_sets(tagger.inputs):
         rows = np.logical_and.reduce([there[name] for name in inputs] or [np.ones(len(groups), bool)])
         if not rows.any():

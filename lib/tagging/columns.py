@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from lib import config
 from lib.collect.table import TableSource
-from lib.errors import StudyError, nearest
-from lib.tagging.tagger import About
+from lib.exceptions import StudyError, nearest
+from lib.tagging.tagger import Tagger
 
 PLAIN = {
     "product_id": ("product_id", "id"),
@@ -68,7 +68,7 @@ def check_field(field: str) -> str:
     return field
 
 
-def needed_fields(about: About, photos: bool, without: Collection[str] = ()) -> list[str]:
+def needed_fields(tagger: Tagger, photos: bool, without: Collection[str] = ()) -> list[str]:
     """List what a tagger must be given of each product.
 
     Parameters
@@ -78,7 +78,7 @@ def needed_fields(about: About, photos: bool, without: Collection[str] = ()) -> 
     without
         Fields that the products are known to lack.
     """
-    inputs = about.variant.inputs
+    about, inputs = tagger.about, tagger.inputs
     texts = (["title"] if about.text == "titled" else []) + list(about.text_from) if "text" in inputs else []
     fields = ["product_id", *(["brand"] if "brand" in inputs else []), *texts, *(["image"] if photos else [])]
     return [field for field in dict.fromkeys(fields) if field not in without]

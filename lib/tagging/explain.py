@@ -8,18 +8,20 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from lib.extractor import Extractor
-from lib.photos import Pixels
-from lib.tagging.parts import LinearPart, NewProducts
+from lib.clean.photos import Pixels
+from lib.features.text import STOP_WORDS
+from lib.features.vectors import Extractor
+from lib.models.inputs import Products
+from lib.models.linear import LinearModel
 from lib.tagging.promises import Shares
 from lib.tagging.tagger import Tagger
-from lib.text import STOP_WORDS, TOKEN, tokenize
 
 BRAND, PHOTO = "(brand)", "(photo)"
 """What stands among the words for the other inputs."""
 
 _BLANK = "__"
-"""Takes the place of a word that is left out, so that its neighbours do not become a pair of words."""
+"""Takes the place of a word that is left out, so that its neighbours do not become a pair; of a text that has no other
+word, nothing is left."""
 
 Extract = Callable[[torch.Tensor], npt.NDArray[np.floating]]
 
@@ -39,12 +41,12 @@ class Heat(NamedTuple):
     cell: int
 
 
-def one_product(brand: str, text: str, vector: npt.NDArray[np.floating] | None = None) -> NewProducts:
+def one_product(brand: str, text: str, vector: npt.NDArray[np.floating] | None = None) -> Products:
     """Return a product as a tagger reads it; `vector` of shape (dimension,) is the photo's."""
-    return NewProducts([brand], [text], None if vector is None else vector[None])
+    return Products.of([brand], [text], None if vector is None else vector[None])
 
 
-def top_paths(tagger: Tagger, product: NewProducts, shown: int = 8) -> pd.DataFrame:
+def top_paths(tagger: Tagger, product: Products, shown: int = 8) -> pd.DataFrame:
     """Return the most probable paths of one product: `path` (its number), `name`, `probability`."""
     probabilities = np.exp(tagger.scores(product)[0])
     best = np.argsort(-probabilities, kind="stable")[:shown]
@@ -52,7 +54,7 @@ def top_paths(tagger: Tagger, product: NewProducts, shown: int = 8) -> pd.DataFr
     return pd.DataFrame({"path": best, "name": names, "probability": probabilities[best]})
 
 
-def word_effects(tagger: Tagger, product: NewProducts, path: int) -> pd.DataFrame:
+def word_effects(tagger: Tagger, product: Products, path: int) -> pd.DataFrame:
     """Leave each word out, then the brand, then the photo, and see what the path's log-probability loses.
 
     A word is left out wherever it stands. The rest of the product stays, so effects do not add up: of two words that
@@ -65,10 +67,12 @@ def word_effects(tagger: Tagger, product: NewProducts, path: int) -> pd.DataFram
         `effect` (positive: it speaks for the path), `margin` (what the word and its pairs add to the margins of the
         path's classes in the linear part; NaN where that does not read it).
     """
-    [brand], [text] = product.brand, product.text
-    words = _words(text, STOP_WORDS[tagger.about.stop_words])
+    [brand], tokens = product.brand, _tokens(product)
+    stop_words, text = STOP_WORDS[tagger.model.settings.text.stop_words], " ".join(tokens)
+    words = [word for word in dict.fromkeys(tokens) if word not in stop_words and word != _BLANK]
     brands: list[str | None] = [brand] * (len(words) + 1)
-    texts = [text, *(_left_out(text, word, alone=len(words) == 1) for word in words)]
+    left_out = ["" if len(words) == 1 else " ".join(_BLANK if t == word else t for t in tokens) for word in words]
+    texts = [text, *left_out]
     names, hidden_photo = list(words), []
     if brand:
         names, brands, texts = [*names, BRAND], [*brands, None], [*texts, text]
@@ -79,7 +83,7 @@ def word_effects(tagger: Tagger, product: NewProducts, path: int) -> pd.DataFram
     if product.image is not None:
         image = np.repeat(product.image, len(texts), axis=0)
         image[hidden_photo] = 0
-    scores = tagger.scores(NewProducts(brands, texts, image))[:, path]
+    scores = tagger.scores(Products.of(brands, texts, image))[:, path]
     margins = _margins(tagger, product, path)
     return pd.DataFrame({
         "word": names,
@@ -89,7 +93,7 @@ def word_effects(tagger: Tagger, product: NewProducts, path: int) -> pd.DataFram
 
 
 def photo_heat(
-    tagger: Tagger, product: NewProducts, pixels: Pixels, path: int, extractor: Extractor, cells: int = 8
+    tagger: Tagger, product: Products, pixels: Pixels, path: int, extractor: Extractor, cells: int = 8
 ) -> Heat:
     """Hide one patch of the photo after the other, and see what the path's log-probability loses.
 
@@ -99,7 +103,7 @@ def photo_heat(
     Parameters
     ----------
     pixels : uint8 array, shape (size, size, 3)
-        The photo as the network reads it (`lib.photos.decode_photo`).
+        The photo as the network reads it (`lib.clean.photos.decode_photo`).
     cells
         Cells of a row and of a column.
     """
@@ -112,7 +116,7 @@ def photo_heat(
         photo[row * cell : (row + 2) * cell, column * cell : (column + 2) * cell] = grey
     vectors = extract_all(photos, extractor)
     rows = len(photos)
-    scores = tagger.scores(NewProducts([*product.brand] * rows, [*product.text] * rows, vectors))[:, path]
+    scores = tagger.scores(product.take(np.zeros(rows, np.intp)).having(image=vectors))[:, path]
     total, times = np.zeros((cells, cells)), np.zeros((cells, cells))
     for (row, column), score in zip(corners, scores[1:], strict=True):
         total[row : row + 2, column : column + 2] += scores[0] - score
@@ -127,26 +131,15 @@ def extract_all(photos: Pixels, extractor: Extractor) -> npt.NDArray[np.floating
     return np.concatenate(parts)
 
 
-def _words(text: str, stop_words: frozenset[str]) -> list[str]:
-    """List a text's words once each, in order of first use, stop words left out."""
-    return [word for word in dict.fromkeys(tokenize(text)) if word not in stop_words and word != _BLANK]
+def _tokens(product: Products) -> list[str]:
+    """Return the words of one product's text, in order."""
+    return [product.text.words[token] for token in product.text.ids]
 
 
-def _left_out(text: str, word: str, alone: bool) -> str:
-    """Return a text without a word; of a text that has no other, nothing is left.
-
-    >>> _left_out("A red shoe, red laces", "red", alone=False)
-    'a __ shoe, __ laces'
-    """
-    if alone:
-        return ""
-    return TOKEN.sub(lambda found: _BLANK if found[0] == word else found[0], text.lower())
-
-
-def _margins(tagger: Tagger, product: NewProducts, path: int) -> dict[str, float]:
+def _margins(tagger: Tagger, product: Products, path: int) -> dict[str, float]:
     """Add up for each word, and for the brand, what n-grams that hold it add to the margins of a path's classes."""
     found: dict[str, float] = {}
-    linear = [part for part in tagger.parts.values() if isinstance(part, LinearPart)]
+    linear = [part for part in tagger.model.parts.values() if isinstance(part, LinearModel)]
     for part in linear:
         for level in part.contributions(product, tagger.paths[path].tolist()):
             for term, margin in level.items():

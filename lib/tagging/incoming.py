@@ -6,16 +6,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from lib.clean import clean_text, fold
-from lib.collect.categories import CategoryRule
-from lib.collect.mapping import Columns, fields, to_product
+from lib.clean.clean import clean_text, fold
+from lib.clean.masking import Masker
+from lib.collect.mapping import CategoryRule, Columns, fields, to_product
 from lib.collect.mapping import Mapping as TableMapping
 from lib.collect.rows import Layout, Row, guess_format, read_rows
-from lib.errors import StudyError, nearest
-from lib.masking import Masker
-from lib.records import REPEATED_ID, Record, Reject
+from lib.config.records import REPEATED_ID, Record, Reject
+from lib.exceptions import StudyError, nearest
+from lib.models.inputs import Products
 from lib.tagging.columns import Usual, find_columns, looked_for
-from lib.tagging.parts import NewProducts
 from lib.tagging.tagger import Tagger
 
 _PEEKED = 1000  # rows of JSON lines whose fields are taken for the table's columns
@@ -54,7 +53,7 @@ class Chunk(NamedTuple):
     Attributes
     ----------
     ids : list of str
-    products : NewProducts
+    products : Products
         Without photos yet.
     photos : list of str or None
         The name of each photo.
@@ -65,7 +64,7 @@ class Chunk(NamedTuple):
     """
 
     ids: list[str]
-    products: NewProducts
+    products: Products
     photos: list[str | None]
     places: list[int]
     rejects: list[Reject]
@@ -120,7 +119,7 @@ def read_chunks(table: Path, wanted: Wanted, tagger: Tagger, size: int) -> Itera
     cleaner, seen = Cleaner(tagger), _Ids()
     numbered = enumerate(rows)
     while part := list(itertools.islice(numbered, size)):
-        chunk = Chunk([], NewProducts([], []), [], [], [])
+        chunk = Chunk([], Products.of([], []), [], [], [])
         brands: list[str | None] = []
         texts: list[str] = []
         for place, row in part:
@@ -138,7 +137,7 @@ def read_chunks(table: Path, wanted: Wanted, tagger: Tagger, size: int) -> Itera
                 chunk.places.append(place)
                 brands.append(cleaner.brand(found.record.brand))
                 texts.append(cleaner.text(_texts(found.record)))
-        yield chunk._replace(products=NewProducts(brands, texts))
+        yield chunk._replace(products=Products.of(brands, texts))
 
 
 def _texts(record: Record) -> dict[str, str | None]:

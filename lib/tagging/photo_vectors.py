@@ -2,27 +2,17 @@
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future
-from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 
 from lib import config
-from lib.artifacts import existing, file_sha256, read_json
-from lib.backbones import find_weights
-from lib.errors import StudyError
-from lib.extractor import Features, choose_device, choose_setup
-from lib.records import PHOTO, Reject
-from lib.shards import MAX_PROCESSES, Network
-from lib.tagging import photo_network
+from lib.config.records import PHOTO, Reject
+from lib.exceptions import StudyError
+from lib.features.vectors import Features, Network, compute
+from lib.files import existing, read_json
 from lib.tagging.incoming import Chunk
-from lib.tagging.photo_network import Computed, compute
-from lib.tagging.photo_store import open_store
 from lib.tagging.tagger import Backbone, Tagger
-from lib.workers import cores, worker_pool
-
-PART = 256  # photos that a process is given at once
 
 
 def network_of(backbone: Backbone, weights: Path | None, photos: int) -> Network:
@@ -40,17 +30,15 @@ def network_of(backbone: Backbone, weights: Path | None, photos: int) -> Network
     StudyError
         If the weights are others, or cannot be had.
     """
-    params = config.load_params()
-    pretrained = find_weights(backbone.settings, weights)
-    found = file_sha256(existing(pretrained.path))
+    network = Network.choose(backbone.settings, weights, config.load_params(), photos)
+    found = network.setup.weights_sha256
     if found != backbone.weights_sha256:
         raise StudyError(
-            f"{pretrained.path} holds other weights than those that this tagger's '{backbone.settings.backbone}' had: "
-            f"their SHA-256 begins with {found[:12]}, expected {backbone.weights_sha256[:12]}."
+            f"{network.pretrained.path} holds other weights than those that this tagger's "
+            f"'{backbone.settings.backbone}' had: their SHA-256 begins with {found[:12]}, "
+            f"expected {backbone.weights_sha256[:12]}."
         )
-    device = choose_device(params.accelerator)
-    setup = choose_setup(backbone.settings, pretrained, params.image, device, photos)
-    return Network(backbone.settings, pretrained, setup, device)
+    return network
 
 
 # Ready features
@@ -96,7 +84,7 @@ def with_features(chunks: Iterator[Chunk], path: Path, count: int) -> Iterator[C
             raise StudyError(f"{path} holds {count:,} rows, and the table has more.")
         # Opened anew each time: what was read of one mapping would count as this process's memory until its end.
         vectors = np.array(np.load(path, mmap_mode="r", allow_pickle=False)[chunk.places])
-        yield chunk._replace(products=chunk.products._replace(image=vectors))
+        yield chunk._replace(products=chunk.products.having(image=vectors))
     if rows != count:
         raise StudyError(f"{path} holds {count:,} rows, and the table {rows:,}.")
 
@@ -104,40 +92,20 @@ def with_features(chunks: Iterator[Chunk], path: Path, count: int) -> Iterator[C
 # Photos
 
 
-def with_photos(chunks: Iterator[Chunk], source: Path, network: Network) -> Iterator[Chunk]:
-    """Give products the vectors of their photos, in order; a photo that cannot be used becomes a reject of its own.
+def with_photos(chunks: Iterator[Chunk], place: Path, network: Network) -> Iterator[Chunk]:
+    """Give products the vectors of their photos, in order; a photo that cannot be used becomes a reject of its own."""
+    waiting: deque[Chunk] = deque()
 
-    On a processor every core has a process with one thread, as in the `image` stage, and only so many chunks are under
-    way that none of them waits. On a GPU the photos are decoded in threads.
-    """
-    open_store(source)  # a wrong one is an error before anything is computed
-    first = list(islice(chunks, 2))
-    chunks = chain(first, chunks)
-    processes = min(cores(), MAX_PROCESSES)
-    if network.device.type == "cuda" or len(first) < 2:  # or less work than starting a process
+    def names() -> Iterator[list[str | None]]:
         for chunk in chunks:
-            yield _joined(chunk, compute(source, chunk.photos, network, cores()))
-        return
-    waiting: deque[tuple[Chunk, Future[Computed]]] = deque()
-    with worker_pool(processes, photo_network.__name__) as pool:
-        try:
-            for chunk in chunks:
-                waiting.append((chunk, pool.submit(compute, source, chunk.photos, network, cores() // processes)))
-                if len(waiting) > 2 * processes:
-                    done, future = waiting.popleft()
-                    yield _joined(done, future.result())
-            while waiting:
-                done, future = waiting.popleft()
-                yield _joined(done, future.result())
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            waiting.append(chunk)
+            yield chunk.photos
 
-
-def _joined(chunk: Chunk, computed: Computed) -> Chunk:
-    lost = [
-        Reject(product_id, f"{PHOTO}{'not found' if reason == 'not found' else 'broken'}", f"'{name}': {reason}")
-        for product_id, name, reason in zip(chunk.ids, chunk.photos, computed.reasons, strict=True)
-        if reason
-    ]
-    products = chunk.products._replace(image=computed.features)
-    return chunk._replace(products=products, rejects=[*chunk.rejects, *lost])
+    for features, reasons in compute(place, names(), network):
+        chunk = waiting.popleft()
+        lost = [
+            Reject(product_id, f"{PHOTO}{'not found' if reason == 'not found' else 'broken'}", f"'{name}': {reason}")
+            for product_id, name, reason in zip(chunk.ids, chunk.photos, reasons, strict=True)
+            if reason
+        ]
+        yield chunk._replace(products=chunk.products.having(image=features), rejects=[*chunk.rejects, *lost])

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 
 from lib.config import Share, Strict
-from lib.errors import StudyError
+from lib.exceptions import StudyError
 
 Shares = npt.NDArray[np.float64]
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lib import config
-from lib.errors import StudyError
-from lib.extractor import COMPILE_FROM
-from lib.records import Reject
+from lib.clean.photos import open_photos
+from lib.config.records import Reject
+from lib.exceptions import StudyError
+from lib.features.vectors import PART
 from lib.tagging import photo_vectors
 from lib.tagging.columns import needed_fields, usual_columns
 from lib.tagging.incoming import Chunk, Wanted, layout_of, read_chunks
-from lib.tagging.photo_store import is_many, open_store
 from lib.tagging.promises import Promises
 from lib.tagging.tagged import AUTO, REJECT_COLUMNS, REVIEW, Tagged, decide, open_table, reject_row
 from lib.tagging.tagger import Backbone, Tagger
@@ -183,7 +183,7 @@ def _with_images(job: Job, tagger: Tagger) -> Iterator[Chunk]:
     """Open all that is read, and return the products with their photos' vectors, if there are any."""
     usual = usual_columns(tagger.about.catalogue)
     by_name = usual.image_name is not None and "image" not in job.columns
-    needed = needed_fields(tagger.about, job.images is not None and not by_name, job.without)
+    needed = needed_fields(tagger, job.images is not None and not by_name, job.without)
     layout = layout_of(job.table, job.encoding, job.delimiter)
     wanted = Wanted(layout, needed, job.columns, usual, by_name, each_row=job.features is not None)
     backbone = tagger.about.backbone
@@ -191,13 +191,10 @@ def _with_images(job: Job, tagger: Tagger) -> Iterator[Chunk]:
         count = photo_vectors.count_features(job.features, tagger)
         return photo_vectors.with_features(read_chunks(job.table, wanted, tagger, ROWS), job.features, count)
     if job.images is not None and backbone is not None and "image" not in job.without:
-        open_store(job.images)
-        many = is_many(job.images)
+        photos = len(open_photos(job.images))
         weights = job.weights or known_weights(tagger.about.catalogue, backbone)
-        network = photo_vectors.network_of(backbone, weights, COMPILE_FROM if many else 0)
-        return photo_vectors.with_photos(
-            read_chunks(job.table, wanted, tagger, photo_vectors.PART), job.images, network
-        )
+        network = photo_vectors.network_of(backbone, weights, photos)
+        return photo_vectors.with_photos(read_chunks(job.table, wanted, tagger, PART), job.images, network)
     return read_chunks(job.table, wanted, tagger, ROWS)
 
 

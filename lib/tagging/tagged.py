@@ -9,10 +9,10 @@ from typing import IO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib.artifacts import whole
 from lib.config import LEVELS
-from lib.errors import StudyError
-from lib.records import Reject
+from lib.config.records import Reject
+from lib.exceptions import StudyError
+from lib.files import whole
 from lib.tagging.promises import Shares, listed, tempered
 from lib.tagging.tagger import Tagger, Tags
 

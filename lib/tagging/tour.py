@@ -1,7 +1,6 @@
 """One product being tagged, to be looked at and changed: what `00_start_here` shows."""
 
 import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from lib import config
-from lib.artifacts import existing
-from lib.errors import StudyError
-from lib.extractor import Extractor
-from lib.photos import PhotoError, Pixels, decode_photo, open_archive, read_photo
+from lib.clean.photos import Archive, PhotoError, Pixels, decode_photo
+from lib.exceptions import StudyError
+from lib.features.vectors import Extractor
+from lib.files import existing
+from lib.models.inputs import Products
 from lib.tagging.explain import extract_all, one_product
-from lib.tagging.parts import NewProducts
 from lib.tagging.photo_vectors import network_of
 from lib.tagging.stream import known_weights
 from lib.tagging.tagger import Tagger
@@ -67,7 +66,7 @@ class Tour:
         extractor = network_of(backbone, known_weights(catalogue, backbone), 0).load()
         return cls(tagger, extractor, read_examples(catalogue, tagger, extractor.setup.size))
 
-    def product(self, number: int, brand: str, text: str, hide_photo: bool) -> NewProducts:
+    def product(self, number: int, brand: str, text: str, hide_photo: bool) -> Products:
         """Return a product as the tagger reads it, with its own photo or none, and any words."""
         pixels = self.products[number].pixels
         if pixels is None or hide_photo:
@@ -86,19 +85,19 @@ def read_examples(catalogue: str, tagger: Tagger, size: int) -> list[Shown]:
     held = products[(products["grouped_split"] == "test") & products["image"].notna() & (products["text"] != "")]
     one_each = held[~held["group"].duplicated()].sort_values("sampling_key").head(EXAMPLES)
     text = "masked_text" if tagger.about.text == "masked" else "text"
-    with open_archive(config.build_dir(catalogue, "raw", "images.zip")) as archive:
-        return [
-            Shown(brand, words, _decoded(archive, image, size), " > ".join(levels))
-            for brand, words, image, *levels in one_each[["brand", text, "image", *config.LEVELS]].itertuples(
-                index=False, name=None
-            )
-        ]
+    archive = Archive(config.build_dir(catalogue, "raw", "images.zip"))
+    return [
+        Shown(brand, words, _decoded(archive, image, size), " > ".join(levels))
+        for brand, words, image, *levels in one_each[["brand", text, "image", *config.LEVELS]].itertuples(
+            index=False, name=None
+        )
+    ]
 
 
-def _decoded(archive: zipfile.ZipFile, name: str, size: int) -> Pixels | None:
+def _decoded(archive: Archive, name: str, size: int) -> Pixels | None:
     try:
-        return decode_photo(read_photo(archive, name), size)
-    except (PhotoError, KeyError):
+        return decode_photo(archive.read(name), size)
+    except PhotoError:
         return None
 
 

@@ -1,0 +1,551 @@
+"""The `business` stage: what the deployed model may promise on calibration products, and keeps on test products.
+
+Three parts of the held-out products have three jobs. *Tuning* products (a third of the validation groups) chose the
+fusion's weights and fit the calibration. *Calibration* products, the rest of them, were seen by nothing that is
+fitted: on them promises are made. *Test* products are only measured. What people are asked is in `lib.analysis.review`.
+
+Shares are of distinct products: near-duplicates count as one. Intervals are 95%, over groups of near-duplicates.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import binomtest
+
+from lib import config
+from lib.clean.splits import test_rows, training_rows, tuning_rows
+from lib.config import LEVELS, build_dir
+from lib.evaluation.bootstrap import SEED, Floats, Interval, drawn_sums, group_weights, interval
+from lib.exceptions import StudyError
+from lib.files import existing, read_table
+from lib.models.fusion import path_numbers
+from lib.models.inputs import Products
+from lib.tagging.calibrate import fit_scales, group_shares, is_right
+from lib.tagging.guarantee import needed, representatives, smallest_listed, thresholds
+from lib.tagging.promises import Candidates, Promises, Threshold, tagged_depth
+from lib.tagging.tagger import Tagger, Tags, trained_tagger
+from lib.training.runs import Run
+
+FOLDER = "business"
+UNITS = ("distinct products", "products")
+SOME_LEVEL = "any level"
+NOTHING = ""
+"""What is hidden where nothing is."""
+
+UNCALIBRATED, FITTED, CALIBRATED = "parts added up", "fitted weights", "calibrated"
+STEPS = 20  # shares at which the precision of the surest is looked at: every 5%
+SUREST = 0.2  # the share whose errors are listed
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+class Groups(NamedTuple):
+    """The groups of some rows, and how often each bootstrap draw takes each of them.
+
+    Attributes
+    ----------
+    member : int array, shape (rows,)
+        Number of each row's group, from 0.
+    shares : array, shape (rows,)
+        1 / size of the row's group: so weighted, a group counts as one distinct product.
+    draws : float32 array, shape (draws, groups)
+    """
+
+    member: Ints
+    shares: Floats
+    draws: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, groups: npt.NDArray[np.integer]) -> "Groups":
+        """Draw from the groups of some rows."""
+        present, member = np.unique(groups, return_inverse=True)
+        return cls(member, group_shares(groups), group_weights(len(present)).astype(np.float32))
+
+    def ratio(self, top: Floats | Bools, bottom: Floats | Bools, weights: Floats | None = None) -> Interval:
+        """Return the share of `bottom` that is `top` as well, of distinct products; NaN where there is none of it.
+
+        Parameters
+        ----------
+        top, bottom : arrays, shape (rows,)
+        weights
+            Another weight of each row than `shares`.
+        """
+        weights = self.shares if weights is None else weights
+        sums = drawn_sums(np.stack([top * bottom * weights, bottom * weights], axis=1), self.member, self.draws)
+        return interval(np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), np.nan), where=sums[:, 1] > 0))
+
+
+class HeldOut(NamedTuple):
+    """Held-out products with one job.
+
+    Attributes
+    ----------
+    codes : array, shape (rows, 3)
+    group : array, shape (rows,)
+    one_each : array
+        Places among these rows of one row of each group.
+    """
+
+    products: Products
+    codes: npt.NDArray[np.int16]
+    group: npt.NDArray[np.int32]
+    one_each: Ints
+
+
+class Deployed(NamedTuple):
+    """A calibrated model, what it promises, and the products that it is judged on."""
+
+    catalogue: str
+    settings: config.BusinessParams
+    tagger: Tagger
+    promises: Promises
+    tuning: HeldOut
+    calibration: HeldOut
+    test: HeldOut
+    trained_on: int
+
+    def promising(self, promises: Promises) -> "Deployed":
+        """Return the same model with other promises."""
+        taxonomy = {"levels": self.tagger.levels, "paths": self.tagger.paths}
+        tagger = Tagger(self.tagger.about, taxonomy, self.tagger.model, promises)
+        return self._replace(tagger=tagger, promises=promises)
+
+
+class Judgement(NamedTuple):
+    """What the tagger says of held-out products, and what is so.
+
+    Attributes
+    ----------
+    right : bool array, shape (rows, 3)
+        Whether the best path down to each depth is the true one.
+    truth : float64 array, shape (rows,)
+        Probability of the true path.
+    """
+
+    tags: Tags
+    right: Bools
+    truth: Floats
+
+    @property
+    def confidence(self) -> Floats:
+        """Of the best path down to each depth, shape (rows, 3)."""
+        return self.tags.confidence
+
+    def right_to(self, depth: Ints) -> Bools:
+        """Say of each row whether it is right down to the depth to which it is tagged; to level 1 if to none."""
+        right: Bools = self.right[np.arange(len(depth)), np.maximum(depth, 1) - 1]
+        return right
+
+
+def open_deployed(catalogue: str) -> Deployed:
+    """Read the model as the `train` stage left it, and the held-out products; calibrate it on tuning products.
+
+    Raises
+    ------
+    StudyError
+        If the model, or an earlier stage's output, is missing.
+    """
+    settings, folder = config.load_params().business, build_dir(catalogue)
+    columns = [f"{level}_code" for level in LEVELS]
+    text = {"plain": "text", "masked": "masked_text"}.get(settings.text)
+    if text is None:
+        raise StudyError("business.text: a tagger reads plain or masked text. Got titled instead.")
+    wanted = ["brand", text, "group", "sampling_key", f"{settings.split}_split", *columns]
+    products = pd.read_parquet(existing(folder / "clean" / "products.parquet"), columns=wanted)
+    sizes = config.load_catalogue(catalogue).train_sizes
+    numbers = [size for size in sizes if isinstance(size, int)]
+    size: int | Literal["all"] = "all" if len(numbers) < len(sizes) else max(numbers)
+    run = Run(settings.recipe, settings.text, settings.split, size, 0)
+    train, held = training_rows(products, settings.split, run.size, run.seed)
+    tagger = trained_tagger(catalogue, settings.variant, run.key(len(train)), settings.text)
+    features = np.load(existing(folder / "image" / "features.npy"), mmap_mode="r")
+    fusion = cast(config.PathFusionVariant, tagger.model.settings.variant)  # a tagger has no other
+    tuned = tuning_rows(products, held, fusion.tuning_share)
+
+    def held_out(rows: Ints) -> HeldOut:
+        table, keys = products.iloc[rows], products["sampling_key"].to_numpy(np.uint64)[rows]
+        image = np.asarray(features[rows]) if "image" in tagger.inputs else None
+        new = Products.of(table["brand"].tolist(), table[text].tolist(), image)
+        group = table["group"].to_numpy(np.int32)
+        return HeldOut(new, table[columns].to_numpy(np.int16), group, representatives(group, keys))
+
+    tuning, calibration = held_out(np.sort(held[tuned])), held_out(np.sort(held[~tuned]))
+    test = held_out(np.sort(test_rows(products, settings.split)))
+    if not len(calibration.group) or not len(test.group):
+        raise StudyError(f"'{catalogue}' has no validation or no test products left to make and to check promises on.")
+    scales = fit_scales(tagger, tuning.products, tuning.codes, tuning.group)
+    nothing = Promises(
+        certainty=settings.certainty, coverage=settings.coverage, scales=scales, thresholds=[], candidates=[]
+    )
+    deployed = Deployed(catalogue, settings, tagger, nothing, tuning, calibration, test, len(train))
+    return deployed.promising(nothing)
+
+
+def judge(tagger: Tagger, held_out: HeldOut, hidden: Collection[config.Input] = ()) -> Judgement:
+    """Tag held-out products, with some inputs hidden if asked, and compare with the truth."""
+    tags = tagger.tag(held_out.products, hidden)
+    truth = path_numbers(held_out.codes, tagger.paths)
+    of_truth = tags.probabilities[np.arange(len(truth)), truth]
+    return Judgement(tags, is_right(tags, tagger.paths, held_out.codes), of_truth)
+
+
+def make_promises(deployed: Deployed, calibration: Judgement, tuning: Judgement) -> Deployed:
+    """Make the promises on calibration products, one product a group, and return the model with them."""
+    settings, one, tuned = deployed.settings, deployed.calibration.one_each, deployed.tuning.one_each
+    confidence, right, tried = calibration.confidence[one], calibration.right[one], tuning.confidence[tuned]
+    limits = {p: lowest(settings, confidence, right, tried, p) for p in settings.precisions}
+    candidates = []
+    for precision, values in limits.items():
+        truth = calibration.truth[one][tagged_depth(confidence, values) < len(LEVELS)]
+        candidates += [
+            Candidates(precision=precision, share=share, probability=smallest_listed(truth, share))
+            for share in settings.candidate_coverage
+        ]
+    made = [
+        Threshold(precision=precision, depth=depth, confidence=value)
+        for precision, values in limits.items()
+        for depth, value in enumerate(values, 1)
+    ]
+    return deployed.promising(deployed.promises.model_copy(update={"thresholds": made, "candidates": candidates}))
+
+
+def lowest(
+    settings: config.BusinessParams, confidence: Floats, right: Bools, tuning: Floats, precision: float
+) -> list[float | None]:
+    """Return the thresholds of one promise (`lib.tagging.guarantee.thresholds`) with the study's settings."""
+    return thresholds(confidence, right, tuning, precision, settings.certainty, settings.steps)
+
+
+def depths(deployed: Deployed, judged: Judgement, precision: float) -> Ints:
+    """Return to which depth each row is tagged without a person, 0 to 3, at a promised precision."""
+    return judged.tags.depth(deployed.promises.thresholds_for(precision))
+
+
+def shown_precision(deployed: Deployed) -> float:
+    """Return the highest precision, up to the main one, at which whole paths are promised.
+
+    If there is none, the highest at which anything is; with nothing promised at all it is the main one.
+    """
+    main = deployed.settings.precision
+    made = [t for t in deployed.promises.thresholds if t.confidence is not None and t.precision <= main]
+    whole = [t.precision for t in made if t.depth == len(LEVELS)]
+    return max(whole or [t.precision for t in made], default=main)
+
+
+def kept_on_test(deployed: Deployed, test: Judgement) -> pd.DataFrame:
+    """Measure what each promise comes to on test products.
+
+    Returns
+    -------
+    DataFrame
+        `precision, depth` (3, 2, 1: tagged so far and no deeper; or any level)`, unit, threshold, share, share_low,
+        share_high` (of products that are tagged so)`, achieved, low, high` (share of these that is right).
+    """
+    groups, rows = Groups.of(deployed.test.group), []
+    everything = np.ones(len(groups.shares))
+    for precision in deployed.settings.precisions:
+        limits = deployed.promises.thresholds_for(precision)
+        depth = depths(deployed, test, precision)
+        for unit, weights in zip(UNITS, (groups.shares, everything), strict=True):
+            for name, tagged, right in _by_depth(depth, test.right):
+                share = groups.ratio(tagged, everything, weights)
+                limit = np.nan if name == SOME_LEVEL or np.isinf(limits[int(name) - 1]) else limits[int(name) - 1]
+                rows.append((precision, name, unit, limit, *share, *groups.ratio(right, tagged, weights)))
+    columns = ["precision", "depth", "unit", "threshold", "share", "share_low", "share_high", "achieved", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _by_depth(depth: Ints, right: Bools) -> Iterator[tuple[str, Bools, Bools]]:
+    """Yield each depth to which rows are tagged, which rows these are, and whether they are right so far."""
+    for level in (3, 2, 1):
+        yield str(level), depth == level, right[:, level - 1]
+    yield SOME_LEVEL, depth > 0, right[np.arange(len(depth)), np.maximum(depth, 1) - 1]
+
+
+def of_a_thousand(kept: pd.DataFrame, review_seconds: float) -> pd.DataFrame:
+    """Turn what promises come to on test products into counts of 1,000 new ones.
+
+    Returns
+    -------
+    DataFrame
+        `precision, unit, whole, whole_wrong, parent, parent_wrong, review, minutes` (of the reviews)`,
+        minutes_with_parents` (if people also complete what is tagged to a parent level).
+    """
+    rows = []
+    for (precision, unit), part in kept.groupby(["precision", "unit"], sort=False):
+        of_depth = part.set_index("depth")
+        shares, wrong = 1000 * of_depth["share"], (1 - of_depth["achieved"]).fillna(0)
+        whole, review, tagged = float(shares["3"]), 1000 - float(shares[SOME_LEVEL]), shares[["2", "1"]]
+        minutes = review_seconds / 60
+        counts = (whole, whole * wrong["3"], tagged.sum(), (tagged * wrong[["2", "1"]]).sum(), review)
+        rows.append((precision, unit, *counts, review * minutes, (review + tagged.sum()) * minutes))
+    columns = ["precision", "unit", "whole", "whole_wrong", "parent", "parent_wrong", "review", "minutes"]
+    table = pd.DataFrame(rows, columns=[*columns, "minutes_with_parents"])
+    return table.sort_values(["unit", "precision"], key=lambda c: c.map(UNITS.index) if c.name == "unit" else c)
+
+
+def resample_promises(deployed: Deployed, calibration: Judgement, tuning: Judgement, test: Judgement) -> pd.DataFrame:
+    """Redraw which groups are calibrated on and which are tested on, make the promises again, and measure them.
+
+    Calibration and test products alike were seen by nothing that is fitted. A draw takes as many groups to calibrate on
+    as there are, and tests on all the others.
+
+    Returns
+    -------
+    DataFrame
+        `draw, precision, depth, threshold, share, achieved` (NaN where nothing is promised or tagged)`, achieved_all`
+        (on the groups of both parts: nearer to the truth than one part's).
+    """
+    settings, judged, parts = deployed.settings, (calibration, test), (deployed.calibration, deployed.test)
+    confidence = np.concatenate([one.confidence for one in judged])
+    right = np.concatenate([one.right for one in judged])
+    counts = [len(part.one_each) for part in parts]
+    groups = [np.unique(part.group, return_inverse=True)[1] for part in parts]
+    member = np.concatenate([groups[0], groups[1] + counts[0]])  # the parts have no group in common
+    shares = np.concatenate([group_shares(part.group) for part in parts])
+    one_each = np.concatenate([parts[0].one_each, parts[1].one_each + len(groups[0])])
+    tuned, random, rows = tuning.confidence[deployed.tuning.one_each], np.random.default_rng(SEED), []
+
+    def share(right: Bools, tagged: Bools, weights: Floats) -> float:
+        total = (weights * tagged).sum()
+        return float((weights * tagged * right).sum() / total) if total else np.nan
+
+    for draw in range(settings.resamplings):
+        drawn = random.permutation(sum(counts))
+        held, tested = one_each[drawn[: counts[0]]], np.zeros(sum(counts), bool)
+        tested[drawn[counts[0] :]] = True
+        on_test = shares * tested[member]
+        for precision in settings.precisions:
+            limits = lowest(settings, confidence[held], right[held], tuned, precision)
+            for name, tagged, correct in _by_depth(tagged_depth(confidence, limits), right):
+                limit = None if name == SOME_LEVEL else limits[int(name) - 1]
+                kept = [share(correct, tagged, weights) for weights in (on_test, shares)]
+                rows.append((draw, precision, name, limit, (on_test * tagged).sum() / on_test.sum(), *kept))
+    columns = ["draw", "precision", "depth", "threshold", "share", "achieved", "achieved_all"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(threshold=table["threshold"].astype(float))
+
+
+def how_often_kept(draws: pd.DataFrame) -> pd.DataFrame:
+    """Count the draws in which a promise was made, and in which it was broken.
+
+    Returns
+    -------
+    DataFrame
+        `precision, depth, draws, promised` (share of draws with a threshold)`, kept, kept_low, kept_high` (share of
+        all draws in which no promise was broken on test products, exact 95% interval)`, kept_all` (on both
+        parts)`, share, achieved` (means)`, low, high` (5% and 95% quantiles of `achieved`).
+    """
+    rows = []
+    for (precision, depth), part in draws.groupby(["precision", "depth"], sort=False):
+        broken = int((part["achieved"] < part["precision"]).sum())
+        broken_all = float((part["achieved_all"] < part["precision"]).mean())
+        limits = binomtest(len(part) - broken, len(part)).proportion_ci(method="exact")
+        counts = (len(part), part["achieved"].notna().mean(), 1 - broken / len(part), *limits, 1 - broken_all)
+        spread = part["achieved"].quantile([0.05, 0.95]).tolist()
+        rows.append((precision, depth, *counts, part["share"].mean(), part["achieved"].mean(), *spread))
+    columns = ["precision", "depth", "draws", "promised", "kept", "kept_low", "kept_high", "kept_all", "share"]
+    return pd.DataFrame(rows, columns=[*columns, "achieved", "low", "high"])
+
+
+def calibrations(
+    deployed: Deployed, hidden_sets: Sequence[tuple[config.Input, ...]]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure calibration before and after, on test products, with each set of inputs hidden.
+
+    Returns
+    -------
+    errors
+        `hidden, model, depth, error, low, high` (`calibration_error`).
+    diagram
+        Reliability of whole paths: `hidden, model`, and the columns of `reliability`.
+    """
+    groups, bins, tagger = Groups.of(deployed.test.group), deployed.settings.bins, deployed.tagger
+    same = {name: [1.0] * len(LEVELS) for name in tagger.model.parts}
+    added_up = tagger.model.with_weights(dict.fromkeys(tagger.model.weights, same))
+    even = Tagger(tagger.about, {"levels": tagger.levels, "paths": tagger.paths}, added_up)
+    errors, diagram = [], []
+    for hidden in hidden_sets:
+        fitted, plain = judge(tagger, deployed.test, hidden), judge(even, deployed.test, hidden)
+        asked = {
+            UNCALIBRATED: (plain.tags.prefixes.probability, plain.right),
+            FITTED: (fitted.tags.prefixes.probability, fitted.right),
+            CALIBRATED: (fitted.confidence, fitted.right),
+        }
+        for model, (confidence, right) in asked.items():
+            for column in range(len(LEVELS)):
+                error = calibration_error(confidence[:, column], right[:, column], groups, bins)
+                errors.append(("+".join(hidden), model, column + 1, *error))
+            table = reliability(confidence[:, 2], right[:, 2], groups, bins)
+            diagram.append(table.assign(hidden="+".join(hidden), model=model))
+    return pd.DataFrame(errors, columns=["hidden", "model", "depth", "error", "low", "high"]), pd.concat(diagram)
+
+
+def bins_of(confidence: Floats, weights: Floats, bins: int) -> Ints:
+    """Sort rows into bins of equal weight by their confidence; equal confidences share a bin."""
+    order = np.argsort(confidence, kind="stable")
+    place = np.cumsum(weights[order]) - weights[order] / 2
+    edges = confidence[order][np.searchsorted(place, np.arange(1, bins) / bins * weights.sum())]
+    return np.searchsorted(np.unique(edges), confidence, side="right")
+
+
+def reliability(confidence: Floats, right: Bools, groups: Groups, bins: int) -> pd.DataFrame:
+    """Compare confidence and accuracy in each bin, over distinct products.
+
+    Returns
+    -------
+    DataFrame
+        `bin, confidence, accuracy, low, high, share` (of the distinct products).
+    """
+    weights, number = groups.shares, bins_of(confidence, groups.shares, bins)
+    rows = []
+    for place in np.unique(number):
+        inside = number == place
+        mean = float(np.average(confidence[inside], weights=weights[inside]))
+        rows.append((int(place), mean, *groups.ratio(right, inside), weights[inside].sum() / weights.sum()))
+    return pd.DataFrame(rows, columns=["bin", "confidence", "accuracy", "low", "high", "share"])
+
+
+def calibration_error(confidence: Floats, right: Bools, groups: Groups, bins: int) -> Interval:
+    """Return the expected calibration error over distinct products, with bins of equal mass.
+
+    The mean gap between confidence and accuracy of a bin (Naeini, Cooper & Hauskrecht, 2015). Noise adds to a mean of
+    absolute gaps, so that the interval of a well-calibrated model lies above zero.
+    """
+    weights, number = groups.shares, bins_of(confidence, groups.shares, bins)
+    count = int(number.max()) + 1
+    values = np.zeros((len(number), count + 1))
+    values[np.arange(len(number)), number] = weights * (confidence - right)
+    values[:, count] = weights
+    sums = drawn_sums(values, groups.member, groups.draws)
+    return interval(np.abs(sums[:, :count]).sum(axis=1) / sums[:, count])
+
+
+def surest(deployed: Deployed, test: Judgement) -> pd.DataFrame:
+    """Measure the precision of the surest test products, by their share and by the depth to which they are tagged.
+
+    No promise can be higher, however many calibration products there are.
+
+    Returns
+    -------
+    DataFrame
+        `depth` (3, 2, 1)`, share` (of distinct test products, the surest of that depth first)`, precision, low, high`.
+    """
+    groups, rows = Groups.of(deployed.test.group), []
+    for depth in (3, 2, 1):
+        for share in np.arange(1, STEPS + 1) / STEPS:
+            taken = _surest(test.confidence[:, depth - 1], groups.shares, share)
+            rows.append((depth, share, *groups.ratio(test.right[:, depth - 1], taken)))
+    return pd.DataFrame(rows, columns=["depth", "share", "precision", "low", "high"])
+
+
+def surest_errors(deployed: Deployed, test: Judgement) -> pd.DataFrame:
+    """List what the surest fifth of test products gets wrong.
+
+    Returns
+    -------
+    DataFrame
+        `true, said` (paths)`, products` (distinct), most frequent first.
+    """
+    weights, tagger = group_shares(deployed.test.group), deployed.tagger
+    wrong = _surest(test.confidence[:, 2], weights, SUREST) & ~test.right[:, 2]
+    paths = {"true": path_numbers(deployed.test.codes[wrong], tagger.paths), "said": test.tags.prefixes.path[wrong, 2]}
+    named = {column: [" > ".join(tagger.names(path)) for path in numbers] for column, numbers in paths.items()}
+    table = pd.DataFrame(named).assign(products=weights[wrong])
+    counts = table.groupby(["true", "said"])["products"].sum().reset_index()
+    return counts.sort_values(["products", "true", "said"], ascending=[False, True, True], ignore_index=True)
+
+
+def _surest(confidence: Floats, weights: Floats, share: float) -> Bools:
+    """Return the surest rows that make up so large a share of the weight; equal confidences share a fate."""
+    order = np.argsort(-confidence, kind="stable")
+    reached = np.searchsorted(np.cumsum(weights[order]), share * weights.sum() - 1e-6)
+    taken: Bools = confidence >= confidence[order[min(int(reached), len(order) - 1)]]
+    return taken
+
+
+def with_inputs_missing(deployed: Deployed, judged: Mapping[str, Judgement]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Compare with models that were trained without the input, and measure the promises.
+
+    Parameters
+    ----------
+    judged
+        Input that is hidden, or nothing -> what the tagger says of the test products without it.
+
+    Returns
+    -------
+    accuracy
+        `hidden, accuracy, low, high` (whole paths, each product counts), and of a model trained without the input, if
+        there is one: `variant, variant_accuracy, variant_low, variant_high`.
+    promises
+        `hidden, precision, depth, share, achieved, low, high`, over distinct products.
+    """
+    groups, accuracy, promises = Groups.of(deployed.test.group), [], []
+    everything, known = np.ones(len(groups.shares)), _trained_without(deployed)
+    for hidden, one in judged.items():
+        whole = groups.ratio(one.right[:, 2], everything, everything)
+        accuracy.append((hidden, *whole, *known.get(hidden, ("", *[np.nan] * 3))))
+        for precision in deployed.settings.precisions:
+            depth = depths(deployed, one, precision)
+            for name, tagged in (("3", depth == 3), (SOME_LEVEL, depth > 0)):
+                share = groups.ratio(tagged, everything).mean
+                promises.append((hidden, precision, name, share, *groups.ratio(one.right_to(depth), tagged)))
+    columns = ["hidden", "accuracy", "low", "high", "variant", "variant_accuracy", "variant_low", "variant_high"]
+    more = ["hidden", "precision", "depth", "share", "achieved", "low", "high"]
+    return pd.DataFrame(accuracy, columns=columns), pd.DataFrame(promises, columns=more)
+
+
+def _trained_without(deployed: Deployed) -> dict[str, tuple[str, float, float, float]]:
+    """Look up the perceptron that was trained without an input, or with all of them, at the same size and split."""
+    settings = deployed.settings
+    table = read_table(config.report_dir(deployed.catalogue, "intervals.csv"))
+    same = {"split": settings.split, "train_size": deployed.trained_on, "metric": "path", "measured_on": "test"}
+    same |= {"decoding": "independent", "recipe": settings.recipe}
+    table = table[(table[list(same)] == list(same.values())).all(axis=1)]
+    variants, known = config.load_params().variants, {}
+    for hidden in (NOTHING, *deployed.tagger.inputs):
+        shown = set(deployed.tagger.inputs) - {hidden}
+        text = settings.text if "text" in shown else "masked"
+        for name, row in table[table["text"] == text].set_index("variant").iterrows():
+            variant = variants.get(str(name))
+            if isinstance(variant, config.MLPVariant) and set(variant.inputs) == shown and not variant.modality_dropout:
+                known[hidden] = (str(name), float(row["mean"]), float(row["low"]), float(row["high"]))
+    return known
+
+
+def by_category(deployed: Deployed, test: Judgement) -> pd.DataFrame:
+    """Say for each class of level 1 how much of it is tagged, and how deep, at the precision that is shown.
+
+    Returns
+    -------
+    DataFrame
+        `category, products` (distinct)`, whole, level_2, level_1, people` (shares)`, achieved, low, high` (of what is
+        tagged to any level); largest first.
+    """
+    groups, depth = Groups.of(deployed.test.group), depths(deployed, test, shown_precision(deployed))
+    rows = []
+    for code, name in enumerate(deployed.tagger.levels[0]):
+        inside = deployed.test.codes[:, 0] == code
+        if inside.any():
+            shares = [groups.ratio(depth == level, inside).mean for level in (3, 2, 1, 0)]
+            achieved = groups.ratio(test.right_to(depth), inside & (depth > 0))
+            rows.append((name, groups.shares[inside].sum(), *shares, *achieved))
+    columns = ["category", "products", "whole", "level_2", "level_1", "people", "achieved", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).sort_values(["products", "category"], ascending=[False, True])
+
+
+def summary(deployed: Deployed) -> pd.DataFrame:
+    """Return in one row what the tables are of, for whoever reads them without the model."""
+    settings, shown = deployed.settings, shown_precision(deployed)
+    parts = {"tuning": deployed.tuning, "calibration": deployed.calibration, "test": deployed.test}
+    asked = settings.model_dump(include={"variant", "recipe", "text", "split", "precision", "certainty"})
+    more = {"coverage": settings.coverage, "review_seconds": settings.review_seconds, "shown_precision": shown}
+    more |= {"wrong_tag_cost": settings.costs.wrong_tag, "review_cost": settings.costs.review}
+    counts = {f"{name}_products": len(part.group) for name, part in parts.items()}
+    distinct = {f"{name}_groups": len(part.one_each) for name, part in parts.items()}
+    need = needed(shown, settings.certainty)
+    return pd.DataFrame([asked | more | {"trained_on": deployed.trained_on} | counts | distinct | {"needed": need}])

@@ -1,0 +1,155 @@
+"""What goes to people: with which candidates, in which order, and from which confidence on it pays."""
+
+import numpy as np
+import pandas as pd
+
+from lib.analysis.business import Bools, Deployed, Groups, Ints, Judgement, depths, shown_precision
+from lib.evaluation.bootstrap import Floats, group_weights, interval
+
+DRAWS = 200
+POINTS = 41
+AS_THEY_COME, LEAST_SURE = "as they come", "least sure first"
+EXPECTED, BIGGEST = "most expected errors first", "biggest group first"
+
+
+def candidates(deployed: Deployed, test: Judgement) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure the lists of candidate paths, on test products whose whole path is not tagged.
+
+    Returns
+    -------
+    table
+        `precision` (the promise)`, coverage, smallest` (probability of a listed path)`, achieved, low, high` (share of
+        lists with the right path)`, mean, median, tenth` (a tenth of the lists is at least so long)`, single` (share
+        of lists of one path).
+    lengths
+        `precision, coverage, length, share` of lists.
+    """
+    groups, probabilities = Groups.of(deployed.test.group), test.tags.probabilities
+    rows: list[tuple[float, ...]] = []
+    lengths: list[tuple[float, float, int, float]] = []
+    best = probabilities.max(axis=1)
+    for promise in deployed.promises.candidates:
+        asked = depths(deployed, test, promise.precision) < 3
+        weights, smallest, key = groups.shares * asked, promise.probability, (promise.precision, promise.share)
+        length = np.maximum((probabilities >= smallest).sum(axis=1), 1)
+        listed = (test.truth >= smallest) | (test.truth >= best)
+        order = np.argsort(length, kind="stable")
+        place = np.cumsum(weights[order]) / max(weights.sum(), 1e-12)
+        median, tenth = (int(length[order][min(np.searchsorted(place, q), len(order) - 1)]) for q in (0.5, 0.9))
+        mean, single = (_mean(values, weights) for values in (length, length == 1))
+        rows.append((*key, smallest, *groups.ratio(listed, asked), mean, median, tenth, single))
+        shares = np.bincount(length, weights=weights) / max(weights.sum(), 1e-12)
+        lengths.extend((*key, i, share) for i, share in enumerate(shares) if share)
+    columns = ["coverage", "smallest", "achieved", "low", "high", "mean", "median", "tenth", "single"]
+    more = ["precision", "coverage", "length", "share"]
+    return pd.DataFrame(rows, columns=["precision", *columns]), pd.DataFrame(lengths, columns=more)
+
+
+def _mean(values: Ints | Bools, weights: Floats) -> float:
+    return float((values * weights).sum() / weights.sum()) if weights.sum() else np.nan
+
+
+def queue(deployed: Deployed, test: Judgement) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Compare orders of the review queue by the errors that they avoid: the test products of which nothing is tagged.
+
+    A person looks at one product of a near-duplicate group, and the answer holds for all of the group in the queue;
+    where one of them has another path, it stays wrong if it was. Without people all would get the most probable path.
+
+    Returns
+    -------
+    curves
+        `order, reviewed` (share of the groups)`, avoided` (share of the errors that reviewing all of them avoids).
+    areas
+        `order, area, low, high` (mean of `avoided` over the queue)`, groups, products, errors, half` (share of groups
+        after which half of the errors are avoided).
+    """
+    waiting = np.flatnonzero(depths(deployed, test, shown_precision(deployed)) == 0)
+    codes = deployed.test.codes
+    seen, member = np.unique(deployed.test.group[waiting], return_inverse=True)
+    looked_at = np.zeros(len(seen), np.int64)  # the first of each group that the shop received: by its place
+    looked_at[member[::-1]] = waiting[::-1]
+    settled = (codes[waiting] == codes[looked_at[member]]).all(axis=1)
+    wrong = ~test.right[waiting, 2]
+    avoided = np.bincount(member, weights=wrong & settled, minlength=len(seen))
+    doubt, size = 1 - test.confidence[waiting, 2], np.bincount(member, minlength=len(seen))
+    expected = np.bincount(member, weights=doubt, minlength=len(seen))
+    orders = {
+        AS_THEY_COME: np.arange(len(seen)),
+        LEAST_SURE: np.argsort(-expected / np.maximum(size, 1), kind="stable"),
+        EXPECTED: np.argsort(-expected, kind="stable"),
+        BIGGEST: np.argsort(-size, kind="stable"),
+    }
+    curves, areas = [], []
+    for name, order in orders.items():
+        reviewed, share = _curve(avoided[order], np.ones(len(seen)))
+        at = np.linspace(0, 1, POINTS)
+        curves.append(pd.DataFrame({"order": name, "reviewed": at, "avoided": np.interp(at, reviewed, share)}))
+        half = float(np.interp(0.5, share, reviewed)) if avoided.sum() else np.nan
+        counts = (len(seen), len(waiting), int(wrong.sum()), half)
+        areas.append((name, *interval(_areas(avoided[order], order)), *counts))
+    columns = ["order", "area", "low", "high", "groups", "products", "errors", "half"]
+    return pd.concat(curves, ignore_index=True), pd.DataFrame(areas, columns=columns)
+
+
+def _curve(avoided: Floats, reviews: Floats) -> tuple[Floats, Floats]:
+    """Return the shares of reviews and of errors, from none to all."""
+    reviewed, share = (
+        np.concatenate([[0.0], np.cumsum(values) / max(values.sum(), 1e-12)]) for values in (reviews, avoided)
+    )
+    return reviewed, share
+
+
+def _areas(avoided: Floats, order: Ints) -> Floats:
+    """Return the area under an order's curve, as it is and on draws of groups."""
+    areas = []
+    for drawn in [np.ones(len(order)), *group_weights(max(len(order), 1), DRAWS)[:, order].astype(np.float64)]:
+        reviewed, share = _curve(avoided * drawn, drawn)
+        areas.append(np.trapezoid(share, reviewed) if (avoided * drawn).sum() else np.nan)
+    return np.array(areas)
+
+
+def costs(deployed: Deployed, calibration: Judgement, test: Judgement) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Add up what whole-path tagging costs, per 1,000 distinct test products, by the confidence that it asks for.
+
+    A product at or above the threshold is tagged, and costs if that is wrong; every other one is reviewed, by people
+    who are taken to be right.
+
+    Returns
+    -------
+    curve
+        `threshold, tagged, cost`.
+    marks
+        `rule, threshold, tagged, cost, low, high`: tag all, review all, the threshold at which the expected costs are
+        equal, the cheapest threshold on calibration products, and those that are promised.
+    """
+    price, groups = deployed.settings.costs, Groups.of(deployed.test.group)
+    confidence, wrong = test.confidence[:, 2], ~test.right[:, 2]
+    fair = max(1 - price.review / price.wrong_tag, 0.0)
+    rules = {"tag all": 0.0, "review all": np.inf, "equal expected costs": fair}
+    rules["cheapest on calibration products"] = _cheapest(deployed, calibration)
+    for t in deployed.promises.thresholds:
+        if t.depth == 3 and t.confidence is not None:
+            rules[f"{100 * t.precision:g}% promised"] = t.confidence
+    everything, marks = np.ones(len(wrong)), []
+    for rule, limit in rules.items():
+        tagged = confidence >= limit
+        cost = 1000 * np.where(tagged, wrong * price.wrong_tag, price.review)
+        marks.append((rule, limit, groups.ratio(tagged, everything).mean, *groups.ratio(cost, everything)))
+    order = np.argsort(-confidence, kind="stable")
+    weights = groups.shares[order] / groups.shares.sum()
+    tagged = np.concatenate([[0.0], np.cumsum(weights)])
+    lost = np.concatenate([[0.0], np.cumsum(weights * wrong[order])])
+    cost = 1000 * (lost * price.wrong_tag + (1 - tagged) * price.review)
+    at = np.unique(np.round(np.linspace(0, len(order), 201)).astype(np.int64))
+    limits = np.concatenate([[np.inf], confidence[order]])
+    curve = pd.DataFrame({"threshold": limits[at], "tagged": tagged[at], "cost": cost[at]})
+    return curve, pd.DataFrame(marks, columns=["rule", "threshold", "tagged", "cost", "low", "high"])
+
+
+def _cheapest(deployed: Deployed, calibration: Judgement) -> float:
+    """Return the threshold with the lowest costs on distinct calibration products."""
+    one, price = deployed.calibration.one_each, deployed.settings.costs
+    confidence, wrong = calibration.confidence[one, 2], ~calibration.right[one, 2]
+    order = np.argsort(-confidence, kind="stable")
+    cost = np.cumsum(wrong[order] * price.wrong_tag - price.review)
+    return float(confidence[order][cost.argmin()]) if cost.min() < 0 else np.inf

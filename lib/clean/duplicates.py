@@ -1,0 +1,219 @@
+"""Near-duplicate groups: products that are variants or copies of one another. Labels have no say in them.
+
+Two products are linked where one of these is alike, and a group is whatever links connect:
+
+- *title*: of the same brand, with the same words; colours, sizes and numbers aside if it has a name of its own
+  (*Acme Red Aurora Shoes*), but word for word if it has none (*Acme Red Shoes*);
+- *description*: of the same brand, with an estimated Jaccard similarity of at least `minhash_threshold`;
+- *photo*: equal bytes; or of the same brand, with perceptual hashes (64 bits) within `photo_distance` bits.
+
+What many sellers share is no sign of a copy: the word *shoes*, care instructions, a placeholder photo, the outline of
+any tie. So whatever occurs under more than `COMMON_BRANDS` brands links nothing. Such words make no name. Such phrases
+are left out of a description, and it counts only if `MIN_SHINGLES` others remain. Such photos are ignored. Were every
+title read without its colours, all of a brand's shoes were one group, and a grouped split would measure how well a
+brand's unseen categories can be guessed, not what near-duplicates give away.
+
+The more brands there are, the more of them use the same name or phrase by chance. So for words and phrases the limit is
+`COMMON_SHARE` of all brands, where that is more.
+
+All of it is linear in the products: within a bucket each is compared with the next `WINDOW` at most.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+from datasketch import MinHashLSH
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from lib.clean.shingles import MIX, Hashes, Rows, Shingles, shingles, signatures, widespread, without_common, words
+from lib.config import CleanParams
+
+COMMON_BRANDS = 3
+COMMON_SHARE = 0.0075  # 3 of 400 brands, and 20 of 2,700
+MIN_SHINGLES = 10
+WINDOW = 64
+
+COLOURS = frozenset(
+    words(
+        "aqua beige black blue bronze brown burgundy camel charcoal chrome color colored colors colour coloured colours"
+        " copper coral cream crimson cyan dark ecru fluorescent fuchsia gold golden gray green grey gunmetal indigo"
+        " ivory khaki lavender light lilac lime magenta maroon mauve metallic mint multi multicolor multicolored"
+        " multicolour multicoloured mustard navy neon nude off olive orange peach pink plum purple red rose rust"
+        " scarlet sea silver skin tan taupe teal toned turquoise violet white wine yellow"
+    )
+)
+SIZES = frozenset(words("fit l large m medium petite plus regular s size sizes small tall xl xs xxl xxs xxxl"))
+FILLERS = frozenset(words("a an and by for in of on pack set the to with"))
+
+Pairs = tuple[Rows, Rows]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Near-duplicate groups, and what made them.
+
+    Attributes
+    ----------
+    group : int32 array, shape (rows,)
+        Numbered from 0 in the order of their first rows.
+    linked
+        Rows that have a link to another, by what is alike.
+    common_brands
+        Of words and phrases, those under more brands than this link nothing.
+    common_share
+        Share of the descriptions' shingles that do.
+    unspecific
+        Descriptions with too little text of their own to be compared.
+    """
+
+    group: NDArray[np.int32]
+    linked: dict[str, int]
+    common_brands: int
+    common_share: float
+    unspecific: int
+
+
+def near_duplicate_groups(products: pd.DataFrame, photos: pd.DataFrame, params: CleanParams) -> Groups:
+    """Group a table's rows.
+
+    Parameters
+    ----------
+    products
+        `brand`, `title` and `description` as plain text, rows in the order of ids.
+    photos
+        The same rows, as `photo_hashes` returns them.
+    params
+        Thresholds.
+    """
+    brands = pd.factorize(products["brand"].map(_brand_key))[0]
+    limit = common_limit(brands)
+    specific, common_share = without_common(shingles(products["description"]), brands, limit)
+    links = {
+        "title": list(title_links(products, brands, limit)),
+        "description": list(text_links(specific, brands, params)),
+        "photo": list(photo_links(photos, brands, params.photo_distance)),
+    }
+    return Groups(
+        group=_components(list(chain(*links.values())), len(products)),
+        linked={name: len(set().union(*(rows.tolist() for rows in chain(*pairs)))) for name, pairs in links.items()},
+        common_brands=limit,
+        common_share=common_share,
+        unspecific=int((specific.sizes < MIN_SHINGLES).sum()),
+    )
+
+
+def common_limit(brands: Rows) -> int:
+    """Return under how many brands a word or a phrase may occur and still be a sign of a copy.
+
+    >>> common_limit(np.arange(400)), common_limit(np.arange(2700))
+    (3, 20)
+    """
+    return max(COMMON_BRANDS, round(COMMON_SHARE * len(np.unique(brands))))
+
+
+def title_words(title: str, brand: str) -> list[str]:
+    """Reduce a title to what a product's colours and sizes have in common, sorted.
+
+    >>> title_words("Acme Men's Navy Blue T-Shirts (Pack of 2)", "Acme")
+    ['men', 'shirt', 't']
+    """
+    left_out = COLOURS | SIZES | FILLERS | set(words(brand))
+    return sorted({_singular(word) for word in words(title) if word not in left_out and not word.isdigit()})
+
+
+def title_links(products: pd.DataFrame, brands: Rows, limit: int) -> Iterator[Pairs]:
+    """Link rows of one brand with equal titles, and those with equal title words of which one is the brand's own."""
+    titles = list(zip(products["title"], products["brand"], strict=True))
+    exact = np.array([" ".join(words(title)) for title, _ in titles], object)
+    yield _equal_within(exact, brands, exact != "")
+    reduced = [title_words(title, brand) for title, brand in titles]
+    row = np.repeat(np.arange(len(reduced)), [len(one) for one in reduced])
+    word = pd.factorize(np.array(list(chain(*reduced)), object))[0]
+    named = np.zeros(len(reduced), bool)
+    named[row[~widespread(word, brands[row], limit)]] = True
+    yield _equal_within(np.array([" ".join(one) for one in reduced], object), brands, named)
+
+
+def _equal_within(texts: NDArray[np.object_], brands: Rows, chosen: NDArray[np.bool_]) -> Pairs:
+    """Link chosen rows of one brand with equal texts."""
+    table = pd.DataFrame({"text": texts, "brand": brands})[chosen]
+    return equal(table.groupby(["text", "brand"]).ngroup().to_numpy(), np.flatnonzero(chosen))
+
+
+def text_links(specific: Shingles, brands: Rows, params: CleanParams) -> Iterator[Pairs]:
+    """Link rows of one brand whose shingles are alike, by locality-sensitive hashing of MinHash signatures."""
+    rows = np.flatnonzero(specific.sizes >= MIN_SHINGLES)
+    signed = signatures(specific, rows, params.minhash_permutations)
+    best = MinHashLSH(threshold=params.minhash_threshold, num_perm=params.minhash_permutations)
+    for start in range(0, best.b * best.r, best.r):
+        band = brands[rows].astype(np.uint64)
+        for column in signed[:, start : start + best.r].T:
+            band = (band + column) * MIX
+        for left, right in bucket_pairs(band):
+            alike = (signed[left] == signed[right]).mean(axis=1) >= params.minhash_threshold
+            alike &= brands[rows[left]] == brands[rows[right]]
+            yield rows[left[alike]], rows[right[alike]]
+
+
+def photo_links(photos: pd.DataFrame, brands: Rows, distance: int) -> Iterator[Pairs]:
+    """Link rows with equal photos, and rows of one brand with perceptually equal ones."""
+    rows = np.flatnonzero(photos["usable"])
+    content, shown = (photos[name].to_numpy(np.uint64)[rows] for name in ("content", "perceptual"))
+    own = ~widespread(content, brands[rows], COMMON_BRANDS)
+    yield equal(content[own], rows[own])
+    own &= ~widespread(shown, brands[rows], COMMON_BRANDS)
+    yield from _shown_links(shown[own], rows[own], brands[rows[own]], distance)
+
+
+def _shown_links(shown: Hashes, rows: Rows, brands: Rows, distance: int) -> Iterator[Pairs]:
+    """Two hashes that differ in at most `distance` bits agree in at least one of `distance + 1` runs of bits."""
+    width = 64 // (distance + 1)
+    for piece in range(distance + 1):
+        run = shown << np.uint64(piece * width) >> np.uint64(64 - width)
+        for left, right in bucket_pairs((run * MIX + brands.astype(np.uint64)) * MIX):
+            near = np.bitwise_count(shown[left] ^ shown[right]) <= distance
+            near &= brands[left] == brands[right]
+            yield rows[left[near]], rows[right[near]]
+
+
+def equal(keys: NDArray[np.integer], rows: Rows) -> Pairs:
+    """Link each row with the next that has an equal key.
+
+    >>> equal(np.array([5, 6, 5, 5]), np.array([10, 11, 12, 13]))
+    (array([10, 12]), array([12, 13]))
+    """
+    order = np.argsort(keys, kind="stable")
+    same = keys[order[1:]] == keys[order[:-1]]
+    return rows[order[:-1][same]], rows[order[1:][same]]
+
+
+def bucket_pairs(keys: NDArray[np.integer]) -> Iterator[Pairs]:
+    """Yield the pairs of places with equal keys, each place with at most the next `WINDOW` of its bucket."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    for offset in range(1, min(WINDOW, len(keys) - 1) + 1):
+        same = ordered[offset:] == ordered[:-offset]
+        if not same.any():
+            return
+        yield order[:-offset][same], order[offset:][same]
+
+
+def _components(links: list[Pairs], count: int) -> NDArray[np.int32]:
+    left, right = (np.concatenate([pair[side] for pair in links]) for side in (0, 1))
+    graph = coo_array((np.ones(len(left), bool), (left, right)), shape=(count, count))
+    labels = connected_components(graph, directed=False)[1]
+    group: NDArray[np.int32] = pd.factorize(labels)[0].astype(np.int32)
+    return group
+
+
+def _brand_key(brand: str) -> str:
+    return "".join(words(brand))
+
+
+def _singular(word: str) -> str:
+    return word.removesuffix("s") if len(word) > 3 else word

@@ -1,0 +1,150 @@
+"""Held-out parts, and nested training sizes: all from a hash of the product's id, never from the order of rows."""
+
+import hashlib
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lib.config import Split, SplitParams
+from lib.exceptions import StudyError
+
+Keys = NDArray[np.uint64]
+Rows = NDArray[np.int64]
+
+# What makes the held-out parts differ from any seed's sample. Seeds are small, so these never meet one.
+_RANDOM_SPLIT, _GROUPED_SPLIT, _TUNING = 2**63 + 1, 2**63 + 2, 2**63 + 3
+
+
+def sampling_key(product_ids: Iterable[str]) -> Keys:
+    """Hash ids (BLAKE2b, 8 bytes); the same id has the same key in every catalogue and on every machine.
+
+    >>> sampling_key(["1163", "1164"])
+    array([17098626610622433970, 10539964631641650946], dtype=uint64)
+    """
+    digests = (hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in product_ids)
+    return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
+
+
+def sampling_rank(keys: Keys, seed: int) -> Rows:
+    """Return each row's place (0 is drawn first) in the order that `seed` gives the keys.
+
+    Keys and seed go through SplitMix64's mixer (Steele, Lea & Flood, 2014), which is a bijection: distinct keys
+    never tie, and equal ones keep the order of their rows (that of the ids, in a cleaned table).
+
+    >>> sampling_rank(sampling_key(["a", "b", "c"]), seed=0)
+    array([1, 2, 0])
+    """
+    order = np.argsort(_mix(keys, seed), kind="stable")
+    rank = np.empty(len(keys), dtype=np.int64)
+    rank[order] = np.arange(len(keys))
+    return rank
+
+
+def random_split(keys: Keys, shares: SplitParams) -> NDArray[np.str_]:
+    """Split by product into `train`, `validation` and `test`, in exact shares (rounded to whole rows)."""
+    return grouped_split(keys, np.arange(len(keys)), shares, _RANDOM_SPLIT)
+
+
+def grouped_split(
+    keys: Keys, groups: NDArray[np.integer], shares: SplitParams, salt: int = _GROUPED_SPLIT
+) -> NDArray[np.str_]:
+    """Split by near-duplicate group: no group has rows in two parts.
+
+    Groups are taken in the order of their smallest key, whatever their numbers. A part takes each that still fits
+    into its share, so that it ends exact wherever single products are left to fill it, and never above its share.
+    """
+    _, members, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    smallest = np.full(len(sizes), np.iinfo(np.uint64).max, dtype=np.uint64)
+    np.minimum.at(smallest, members, keys)
+    order = np.argsort(sampling_rank(smallest, salt))
+    part = np.full(len(sizes), "train", dtype="<U10")
+    test = _fill(sizes, order, round(len(keys) * shares.test))
+    part[test] = "test"
+    rest = order[part[order] == "train"]
+    part[_fill(sizes, rest, round((len(keys) - int(sizes[test].sum())) * shares.validation))] = "validation"
+    return part[members]
+
+
+def test_rows(products: pd.DataFrame, split: Split) -> Rows:
+    """Return the numbers of a split's test rows; they depend on no seed and on no training size."""
+    return np.flatnonzero(products[f"{split}_split"] == "test")
+
+
+def training_rows(products: pd.DataFrame, split: Split, size: int | Literal["all"], seed: int) -> tuple[Rows, Rows]:
+    """Draw the rows to fit on and the rows to validate on.
+
+    Parameters
+    ----------
+    products
+        The cleaned table, with `sampling_key` and the split's column.
+    size
+        Rows to fit on, or `all` there are.
+    seed
+        Which sample: its ranks order the rows.
+
+    Returns
+    -------
+    train_rows, validation_rows
+        Row numbers (int64) in the order of the seed's rank: `size` training rows, and `ceil(size / 9)` validation
+        rows, or as many as there are. Within a seed a smaller sample is the beginning of a larger one.
+
+    Raises
+    ------
+    StudyError
+        If there are fewer training rows than `size`.
+    """
+    order = np.argsort(sampling_rank(products["sampling_key"].to_numpy(np.uint64), seed))
+    part = products[f"{split}_split"].to_numpy()[order]
+    train, validation = order[part == "train"], order[part == "validation"]
+    if size == "all":
+        return train, validation
+    if not 0 < size <= len(train):
+        raise StudyError(
+            f"train_sizes: the {split} split has {len(train):,} training rows. Got {size:,} instead of 1 to "
+            f"{len(train):,}, or all."
+        )
+    return train[:size], validation[: math.ceil(size / 9)]
+
+
+def tuning_rows(products: pd.DataFrame, rows: Rows, share: float) -> NDArray[np.bool_]:
+    """Choose a share of the near-duplicate groups of validation rows to tune with; no group has rows in both parts.
+
+    Parameters
+    ----------
+    rows
+        Numbers of validation rows, in any order; which of them are chosen depends on no other row.
+
+    Returns
+    -------
+    bool (rows,)
+        The others are left for calibration: for promises that must hold on rows that nothing was fitted to.
+    """
+    groups = products["group"].to_numpy()
+    smallest = pd.Series(products["sampling_key"].to_numpy(np.uint64)).groupby(groups).min()
+    drawn = _mix(smallest.loc[groups[rows]].to_numpy(np.uint64), _TUNING)
+    return drawn < np.uint64(share * 2**64)
+
+
+def _mix(keys: Keys, seed: int) -> Keys:
+    """Apply SplitMix64's finaliser to the sum of the keys and a hash of the seed."""
+    digest = hashlib.blake2b(str(seed).encode(), digest_size=8).digest()
+    z = keys + np.uint64(int.from_bytes(digest, "big"))
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def _fill(sizes: Rows, order: Rows, rows: int) -> Rows:
+    """Take groups in order, each that still fits, until `rows` are taken."""
+    taken = []
+    for group in order.tolist():
+        if rows == 0:
+            break
+        if sizes[group] <= rows:
+            taken.append(group)
+            rows -= int(sizes[group])
+    return np.array(taken, dtype=np.int64)

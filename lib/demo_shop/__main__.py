@@ -1,0 +1,57 @@
+"""`python -m lib.demo_shop`: opens the demo shop for browsers and crawlers, or writes the truth about it to a file."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lib.demo_shop.answers import write_truth
+from lib.demo_shop.server import running
+from lib.exceptions import StudyError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until Ctrl-C, or write the truth; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m lib.demo_shop", description="Open the demo shop on 127.0.0.1.")
+    count, port, seed = _number(200, 1_000_000), _number(0, 65_535), _number(0, 2**63)
+    parser.add_argument(
+        "--products", type=count, default=6000, help="how many, 200 to 1,000,000 (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=seed, default=2015, help="which shop (default: %(default)s)")
+    parser.add_argument("--port", type=port, default=8000, help="0 for any that is free (default: %(default)s)")
+    parser.add_argument("--truth", type=Path, metavar="FILE", help="write what is true of each product, as Parquet")
+    options = parser.parse_args(arguments)
+    try:
+        if options.truth:
+            write_truth(options.truth, options.products, options.seed)
+        else:
+            _serve(options.products, options.seed, options.port)
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Closed.")
+    return 0
+
+
+def _serve(products: int, seed: int, port: int) -> None:
+    with running(products, seed, port) as shop:
+        print(f"The shop is open at {shop.address} (Ctrl-C closes it).", flush=True)
+        while True:
+            time.sleep(3600)
+
+
+def _number(low: int, high: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers within limits."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"expected a number from {low:,} to {high:,}, got '{text}'")
+        return int(text)
+
+    return parse
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Evaluation: intervals, comparisons, and verdicts on the paper's claims."""

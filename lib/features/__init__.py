@@ -1,0 +1,1 @@
+"""Features: token sequences of texts, vectors of photos."""

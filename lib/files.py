@@ -1,0 +1,139 @@
+"""Files that are written whole or not at all, and fingerprints of what made them."""
+
+import errno
+import glob
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from lib.exceptions import StudyError
+
+if TYPE_CHECKING:
+    import pandas as pd  # takes most of a second, and most who write files need none
+
+_ZIP_DATE, _ZIP_UNIX, _ZIP_MODE = (1980, 1, 1, 0, 0, 0), 3, 0o644 << 16
+"""What zipfile would take from the clock, the platform and the umask."""
+
+BLANK = {name: [""] for name in ("difference", "effect", "mean", "low", "high", "train_size", "seeds")}
+"""Columns of tables that hold numbers, and nothing where there is none."""
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary file or folder name beside `path` that takes its place on success only.
+
+    The body creates the yielded name, as a file or as a folder. What stood at `path` is replaced. What a process that
+    was killed has left of the same name is removed.
+
+    Raises
+    ------
+    StudyError
+        If the disk is full or the folder cannot be written to.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        yield partial
+        if partial.exists() and (path.is_dir() or partial.is_dir()):
+            remove(path)
+        partial.replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            raise StudyError(f"Cannot write {path}: {error.strerror}.") from error
+        raise
+    finally:
+        remove(partial)
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary names of processes that are no more."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        process = partial.name.split(".")[-2]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            remove(partial)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as sorted, indented JSON; the same value gives the same bytes."""
+    with whole(path) as partial:
+        partial.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file, or say which stage makes it."""
+    return json.loads(existing(path).read_text("utf-8"))
+
+
+def write_tables(folder: Path, tables: "Mapping[str, pd.DataFrame]") -> None:
+    """Write each table to `NAME.csv`, whole or not at all; the same numbers give the same bytes."""
+    for name, table in tables.items():
+        with whole(folder / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False, float_format="%.6f", lineterminator="\n")
+
+
+def read_table(path: Path) -> "pd.DataFrame":
+    """Read what `write_tables` wrote; a category may well be called NA.
+
+    Raises
+    ------
+    StudyError
+        If it is missing.
+    """
+    import pandas as pd
+
+    return pd.read_csv(existing(path), keep_default_na=False, na_values=BLANK)
+
+
+def existing(path: Path) -> Path:
+    """Return `path`, or raise a `StudyError` if there is nothing."""
+    if not path.exists():
+        raise StudyError(f"{path} is missing. Run `dvc repro` to make it, or `make data` if it is below data/.")
+    return path
+
+
+def fingerprint(value: Any) -> str:
+    """Hash any JSON-like value to 16 hexadecimal digits.
+
+    >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file's content (SHA-256, hexadecimal)."""
+    with existing(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_zip(path: Path, entries: Iterable[tuple[str, bytes]]) -> int:
+    """Write (name, content) pairs as an uncompressed archive, in the order given; return how many there were.
+
+    Photos are compressed already, and an uncompressed entry can be read at once.
+    """
+    count = 0
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in entries:
+            info = zipfile.ZipInfo(name, _ZIP_DATE)
+            info.create_system, info.external_attr = _ZIP_UNIX, _ZIP_MODE
+            archive.writestr(info, content)
+            count += 1
+    return count

@@ -1,0 +1,267 @@
+"""What all models share: fit, predict, save; and the two layers' worth of arithmetic that all networks share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.numpy import load_file, save_file
+from torch import nn
+
+from lib import config, files
+from lib.models.inputs import ENCODERS, Batch, Products
+
+FORMAT = 1
+"""Of a saved model's folder."""
+
+SETTINGS, ARRAYS = "model.json", "model.safetensors"
+
+Level = npt.NDArray[Any]
+Codes = npt.NDArray[np.integer]
+
+
+class Decoded(NamedTuple):
+    """Paths that a chained model decoded by itself, best first.
+
+    Attributes
+    ----------
+    codes : int16 array, shape (rows, paths, 3)
+    scores : float16 array, shape (rows, paths, 3)
+        Log-probability of each class given the one before it; their sum is the path's.
+    """
+
+    codes: npt.NDArray[np.int16]
+    scores: npt.NDArray[np.float16]
+
+
+class Predictions(NamedTuple):
+    """What a model says of some rows.
+
+    Attributes
+    ----------
+    levels : list of float arrays, shapes (rows, classes)
+        Log-probabilities of each level.
+    decoded : dict
+        Decoding -> paths; empty unless the model is a chain.
+    """
+
+    levels: list[Level]
+    decoded: Mapping[config.Decoding, Decoded] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a model is told before it is fitted.
+
+    Attributes
+    ----------
+    variant, recipe, text
+        As in `params.yaml`; no recipe where gradient descent trains no part of the model.
+    class_counts : list of int
+        Classes of each level.
+    paths : int array, shape (valid paths, 3), or None
+        Only a fusion of whole paths asks for them, when it is fitted.
+    accelerator : str
+        What networks are trained on, by Lightning's name. They predict on the processor.
+    """
+
+    variant: config.Variant
+    recipe: config.Recipe | None
+    text: config.TextParams
+    class_counts: list[int]
+    paths: Codes | None = None
+    accelerator: str = "cpu"
+
+    @property
+    def stop_words(self) -> config.StopWords:
+        """The recipe's choice where a network is trained by a recipe that makes one, and else the study's."""
+        return (self.recipe and self.recipe.stop_words) or self.text.stop_words
+
+
+class Task(NamedTuple):
+    """What to fit on.
+
+    Attributes
+    ----------
+    products, held : Products
+        To learn from; and validation products, which choose when to stop, and how much each part of a fusion counts.
+        There may be none of the latter.
+    codes, held_codes : int arrays, shape (rows, 3)
+        True classes.
+    seed : int
+        Draws initial weights, and the order of batches.
+    tuning : bool array, shape (validation rows,), or None
+        Which of them a fusion of whole paths may use (`lib.clean.splits.tuning_rows`); the others it never sees.
+    checkpoints : Path or None
+        Where a long fit keeps its last checkpoint, to go on from to the same result.
+    """
+
+    products: Products
+    codes: Codes
+    held: Products
+    held_codes: Codes
+    seed: int
+    tuning: npt.NDArray[np.bool_] | None = None
+    checkpoints: Path | None = None
+
+
+class Model(ABC):
+    """A variant's model: what the study trains, and what a tagger loads.
+
+    Attributes
+    ----------
+    settings : Settings
+    pieces : dict
+        Name -> what learns, such as an encoder. Its attribute `learnt` names the attributes that hold what it learnt:
+        arrays, which are saved as safetensors, and everything else, which is saved as JSON.
+    parts : dict
+        Name -> model, of a fusion.
+    """
+
+    def __init__(self, settings: Settings, parts: Mapping[str, "Model"] = MappingProxyType({})) -> None:
+        self.settings, self.parts = settings, dict(parts)
+        self.pieces: dict[str, Any] = {}
+
+    def fit(
+        self,
+        products: Products,
+        codes: Codes,
+        held: Products,
+        held_codes: Codes,
+        seed: int,
+        tuning: npt.NDArray[np.bool_] | None = None,
+        checkpoints: Path | None = None,
+    ) -> None:
+        """Learn from training products; `Task` says what is what."""
+        self._fit(Task(products, codes, held, held_codes, seed, tuning, checkpoints))
+
+    @abstractmethod
+    def _fit(self, task: Task) -> None: ...
+
+    @abstractmethod
+    def _predict(self, products: Products) -> Predictions: ...
+
+    def predict(self, products: Products, hidden: Collection[config.Input] = ()) -> Predictions:
+        """Predict products, as if they lacked the inputs that are to be hidden."""
+        if not len(products):
+            return Predictions([np.empty((0, classes), np.float32) for classes in self.settings.class_counts])
+        return self._predict(products.without(hidden))
+
+    @property
+    def brands(self) -> set[str]:
+        """The brands that the model, or a part of it, knows."""
+        own: list[str] = getattr(self.pieces.get("brand"), "values", [])
+        return set(own).union(*(part.brands for part in self.parts.values()))
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """How the training of its networks went (`lib.training.loop.fit_network`), by `part` of a fusion."""
+        return [{"part": name, **record} for name, part in self.parts.items() for record in part.history]
+
+    def save(self, folder: Path) -> None:
+        """Write the model to a folder of its own, whole or not at all; each part of a fusion has one within."""
+        with files.whole(folder) as partial:
+            self._write(partial)
+
+    def _write(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        state = self._state()
+        arrays = {name: np.ascontiguousarray(value) for name, value in state.items() if isinstance(value, np.ndarray)}
+        settings = {
+            "format": FORMAT,
+            "variant": self.settings.variant.model_dump(),
+            "recipe": self.settings.recipe and self.settings.recipe.model_dump(),
+            "text": self.settings.text.model_dump(),
+            "class_counts": self.settings.class_counts,
+            "parts": list(self.parts),
+            "learnt": {name: value for name, value in state.items() if name not in arrays},
+        }
+        files.write_json(folder / SETTINGS, settings)
+        save_file(arrays, folder / ARRAYS)
+        for name, part in self.parts.items():
+            part._write(folder / name)
+
+    def read(self, folder: Path, learnt: Mapping[str, Any]) -> None:
+        """Take over what a fitted model of these settings learnt; its parts are there already."""
+        self._restore({**learnt, **load_file(files.existing(folder / ARRAYS))})
+
+    def _state(self) -> dict[str, Any]:
+        """Return all that was learnt, by names that are parted by dots."""
+        return {f"{name}.{key}": getattr(piece, key) for name, piece in self.pieces.items() for key in piece.learnt}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for name, piece in self.pieces.items():
+            for key in piece.learnt:
+                setattr(piece, key, state[f"{name}.{key}"])
+
+
+class Network(nn.Module, ABC):
+    """What is asked of a network: how its inputs are encoded, how it is made, its loss, and what it says of rows."""
+
+    rows_at_once = 4096
+    """Rows that go through it at once when nothing is learnt."""
+
+    @classmethod
+    def make_encoders(cls, settings: Settings) -> dict[str, Any]:
+        """Return what is to be fitted on training products, by input."""
+        text, stop_words = settings.text, settings.stop_words
+        return {name: make(text, stop_words) for name, make in ENCODERS.items() if name in settings.variant.inputs}
+
+    @classmethod
+    @abstractmethod
+    def make(cls, settings: Settings, encoders: dict[str, Any]) -> "Network":
+        """Make an untrained network that fits what the fitted encoders return."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """Return what training minimises."""
+
+    def predict(self, batch: Batch) -> torch.Tensor:
+        """Return the most probable class of each level, shape (rows, 3)."""
+        return torch.stack([logits.argmax(dim=1) for logits in self(batch)], dim=1)
+
+    def read(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Return each level's log-probabilities, by its number, and of a chain the decoded paths (`Decoded`)."""
+        return {str(level): nn.functional.log_softmax(logits, dim=1) for level, logits in enumerate(self(batch))}
+
+
+class Dropout(nn.Module):
+    """Leave out a random share of a tensor in training, and scale the rest to keep its expectation.
+
+    What `torch.nn.Dropout` does, several times faster on a processor: one 64-bit draw decides on eight elements. So the
+    share is a multiple of 1/256, the nearest to the one asked for.
+
+    Parameters
+    ----------
+    p : float
+        Share that is left out, from 0 to 1, 1 excluded.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.threshold = min(round(p * 256), 255)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return `x`, or in training a new tensor of the same shape."""
+        factor = self.factor(x)
+        return x if factor is None else x * factor
+
+    def factor(self, x: torch.Tensor) -> torch.Tensor | None:
+        """Draw what each element is multiplied with: 0, or 1 / (1 - p). None where nothing is left out."""
+        if not (self.training and self.threshold):
+            return None
+        count = x.shape.numel()
+        draws = torch.empty((count + 7) // 8, dtype=torch.int64, device=x.device).random_(-(2**63), None)
+        kept = draws.view(torch.uint8)[:count].view(x.shape) >= self.threshold
+        return kept * (256 / (256 - self.threshold))
+
+
+def summed_cross_entropy(logits: Sequence[torch.Tensor], codes: torch.Tensor) -> torch.Tensor:
+    """Return the sum over the levels of the mean cross-entropy; `codes` has shape (rows, 3)."""
+    losses = [nn.functional.cross_entropy(z, y) for z, y in zip(logits, codes.T, strict=True)]
+    return torch.stack(losses).sum()

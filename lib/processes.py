@@ -1,0 +1,80 @@
+"""Processes that work for a stage, and end when it does, however it does."""
+
+import os
+import signal
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from multiprocessing import get_all_start_methods, get_context, parent_process
+from threading import Thread
+
+import psutil
+
+SHELLS = frozenset(("sh", "dash", "bash", "zsh", "busybox"))
+LOOK_SECONDS = 0.5
+GRACE_SECONDS = 5.0  # in which a process that is told to stop cleans up
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_pool(workers: int | None = None, imported: str | None = None) -> ProcessPoolExecutor:
+    """Return a pool of fresh processes, by default one a core.
+
+    A plain pool outlives a parent that is killed: its processes finish what they were given, and then wait for ever.
+
+    Parameters
+    ----------
+    workers
+        How many processes.
+    imported
+        A module that they need. Where the system can copy processes, it is imported once, by a server process that the
+        workers of all pools with the same needs are copies of.
+    """
+    workers = workers or cores()
+    if imported and "forkserver" in get_all_start_methods():
+        copies = get_context("forkserver")
+        copies.set_forkserver_preload([imported])
+        return ProcessPoolExecutor(workers, copies, initializer=_begin, initargs=(dict(os.environ),))
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(dict(os.environ),))
+
+
+def _begin(environment: dict[str, str]) -> None:
+    """Take over the parent's variables, as they are now: the server may have been started under others."""
+    os.environ.clear()
+    os.environ.update(environment)
+    Thread(target=_watch_parent, daemon=True).start()
+
+
+def _watch_parent() -> None:
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)
+
+
+def end_with_dvc() -> None:
+    """End this process, and all that it started, as soon as the `dvc` that runs it is no more.
+
+    DVC starts a stage through a shell, so that a killed `dvc` does not take the stage with it: it would go on unseen,
+    beside whatever `dvc repro` starts next. Outside of DVC this does nothing, so that `nohup` goes on working.
+    """
+    if "DVC_STAGE" in os.environ:
+        above = (process for process in psutil.Process().parents() if process.name() not in SHELLS)
+        if (dvc := next(above, None)) is not None:
+            Thread(target=_end_after, args=(dvc,), daemon=True).start()
+
+
+def _end_after(other: psutil.Process) -> None:
+    """Wait for another process, and then end this one: politely first, and after a while with all that it started."""
+    with suppress(psutil.NoSuchProcess):
+        while other.is_running() and other.status() != psutil.STATUS_ZOMBIE:  # ended, and its parent has not asked
+            time.sleep(LOOK_SECONDS)
+    children = psutil.Process().children(recursive=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    for process in {*children, *psutil.Process().children(recursive=True)}:
+        if process.is_running():
+            process.kill()
+    os._exit(1)

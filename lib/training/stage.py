@@ -1,0 +1,130 @@
+"""The `train` stage: it looks every run of a variant up, makes those that are not kept, and publishes all.
+
+Only the workers import PyTorch, which takes seconds: they are copies of one process that has done it already. Where
+nothing is missing there are none.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from concurrent.futures import as_completed
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from tqdm import tqdm
+
+from lib import config, files
+from lib.clean.splits import test_rows
+from lib.processes import cores, worker_pool
+from lib.training import kept, metrics
+from lib.training.runs import Run, grid
+
+_WORKERS_IMPORT = "lib.training.run"
+ACCELERATORS = ("/dev/nvidiactl", "/dev/kfd", "/dev/accel0")
+"""One of these is there wherever PyTorch may find a GPU on Linux."""
+
+
+class Planned(NamedTuple):
+    """A run, and what it is made of."""
+
+    run: Run
+    made_by: dict[str, Any]
+
+
+def plan(catalogue: str, variant: str, params: config.Params | None = None) -> list[Planned]:
+    """List a variant's runs, those that take longest first."""
+    params = params or config.load_params()
+    settings, device = config.get_variant(params, variant), _device(params.accelerator)
+    runs = grid(variant, params, config.load_catalogue(catalogue))
+    return [Planned(run, kept.ingredients(catalogue, settings, run, params, device)) for run in runs]
+
+
+def train(catalogue: str, variant: str, workers: int | None = None) -> pd.DataFrame:
+    """Run the `train` stage of one variant.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Processes that share the runs that are missing; by default one a core, or a single one with a GPU. 0: all in
+        this process.
+
+    Returns
+    -------
+    DataFrame
+        The accuracies of all runs (`lib.training.metrics.accuracies`).
+    """
+    params = config.load_params()
+    planned = plan(catalogue, variant, params)
+    todo = [one for one in planned if kept.find(kept.key_of(one.made_by)) is None]
+    on_gpu = bool(planned) and planned[0].made_by["device"] != "cpu"
+    made = _make_all(catalogue, variant, params, todo, (1 if on_gpu else cores()) if workers is None else workers)
+    for _ in tqdm(made, f"{catalogue} {variant}", len(planned), initial=len(planned) - len(todo), unit="run"):
+        pass
+    outcomes = _publish(catalogue, variant, planned)
+    splits = {one.run.split for one in planned}
+    columns = [f"{split}_split" for split in splits]
+    products = pd.read_parquet(config.build_dir(catalogue, "clean", "products.parquet"), columns=columns)
+    return metrics.accuracies(outcomes, {split: len(test_rows(products, split)) for split in splits})
+
+
+def _device(accelerator: str) -> str:
+    """Say what networks are trained on. PyTorch is asked only where there may be a GPU."""
+    if accelerator == "cpu" or not (sys.platform == "darwin" or any(Path(path).exists() for path in ACCELERATORS)):
+        return "cpu"
+    with worker_pool(1, _WORKERS_IMPORT) as pool:
+        return pool.submit(_ask_for_gpu).result()
+
+
+def _ask_for_gpu() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _make_all(catalogue: str, variant: str, params: config.Params, todo: list[Planned], workers: int) -> Iterator[None]:
+    """Make runs, and yield after each; what one raises is raised without first waiting for the others."""
+    calls = [(catalogue, config.get_variant(params, variant), one, params) for one in todo]
+    if workers == 0 or not calls:
+        for call in calls:
+            _make(*call)
+            yield
+        return
+    with worker_pool(min(workers, len(calls)), _WORKERS_IMPORT) as pool:
+        try:
+            for future in as_completed([pool.submit(_make, *call) for call in calls]):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _make(catalogue: str, variant: config.Variant, planned: Planned, params: config.Params) -> None:
+    from lib.training.run import do_run
+
+    def fill(folder: Path, checkpoints: Path) -> None:
+        do_run(catalogue, variant, planned.run, params, folder, checkpoints)
+
+    kept.make(planned.made_by, fill)
+
+
+def _publish(catalogue: str, variant: str, planned: list[Planned]) -> metrics.Outcomes:
+    """Put the runs' files where the later stages expect them, under the runs' names."""
+    from_run = {one.run: kept.folder_of(kept.key_of(one.made_by)) for one in planned}
+    histories = {run: files.read_json(folder / "history.json") for run, folder in from_run.items()}
+    names = {run: run.key(histories[run]["train_size"]) for run in from_run}
+    with files.whole(config.build_dir(catalogue, "predictions", variant)) as predictions:
+        predictions.mkdir()
+        for run, folder in from_run.items():
+            shutil.copyfile(folder / "predictions.npz", predictions / f"{names[run]}.npz")
+        files.write_json(predictions / "history.json", {names[run]: h["epochs"] for run, h in histories.items()})
+    with files.whole(config.build_dir(catalogue, "models", variant)) as models:
+        models.mkdir()
+        for run, folder in from_run.items():
+            if (folder / "model").is_dir():
+                shutil.copytree(folder / "model", models / names[run])
+    outcomes = {names[run]: metrics.read(folder / "outcomes.npz")["run"] for run, folder in from_run.items()}
+    with files.whole(metrics.path_of(catalogue, variant)) as partial:
+        metrics.write(partial, outcomes)
+    return outcomes

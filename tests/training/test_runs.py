@@ -1,0 +1,19 @@
+"""The grid: what is run, and how often."""
+
+from lib import config
+from lib.training.runs import Run, grid
+
+
+def test_what_cannot_differ_is_run_once():
+    params, demo = config.load_params(), config.load_catalogue("demo")
+    naive = grid("naive", params, demo)
+    assert {run.recipe for run in naive} == {"none"}
+    assert {run.text for run in naive} == {"masked"}
+    assert [run.seed for run in naive if run.size == "all" and run.split == "random"] == [0]
+    image = grid("brand_image", params, demo)
+    assert len(image) == len(set(image))
+    assert {run.text for run in image} == {"masked"}
+
+
+def test_a_run_is_named_by_what_it_was_fitted_on():
+    assert Run("tuned", "plain", "grouped", "all", 2).key(321) == "tuned-plain-grouped-321-2"
