@@ -20,6 +20,7 @@ from lib.training.runs import grid
 
 VARIANTS = ["naive", "linear_image", "late_fusion", "lstm", "brand_text_image"]
 LINE = {"recipe": "tuned", "text": "masked", "splits": ["grouped"], "train_sizes": "each"}
+ONE = [{**LINE, "train_sizes": "largest", "seeds": 1}]
 
 
 @pytest.fixture
@@ -108,8 +109,7 @@ def test_nothing_missing_needs_no_torch(study):
 
 
 def test_an_interrupted_run_goes_on_from_its_checkpoint_to_the_same_bytes(study, monkeypatch):
-    one = {**LINE, "train_sizes": "largest", "seeds": 1}
-    (study / "params.yaml").write_text(yaml.safe_dump(tiny.params(runs=[one])))
+    (study / "params.yaml").write_text(yaml.safe_dump(tiny.params(runs=ONE)))
     updates, loss, fails = [], MultitaskMLP.loss, [False]
 
     def counted(network, batch):
@@ -176,3 +176,31 @@ def test_what_is_learnt_does_not_depend_on_test_rows(study):
     after = outputs(study, "brand_text_image")
     assert {name for name in before if before[name] != after[name]} != set()
     assert [name for name in before if "/models/" in name and before[name] != after[name]] == []
+
+
+def test_a_chain_is_measured_in_each_of_its_decodings_and_its_predictions_hold_the_paths(study):
+    (study / "params.yaml").write_text(yaml.safe_dump(tiny.params(runs=ONE)))
+    table = train("sequential")
+    own = set(config.get_variant(config.load_params(), "sequential").decodings)
+    for part, more in (("test", {"valid_path"}), ("train", set())):
+        assert set(table[table["measured_on"] == part]["decoding"]) == own | {"independent"} | more
+    data, of_key = load_catalogue_data("tiny"), metrics.read(metrics.path_of("tiny", "sequential"))
+    for path in study.glob("build/tiny/predictions/sequential/*.npz"):
+        with np.load(path) as file:
+            rows = file["test_rows"]
+            for name in own:
+                codes, scores = file[f"test_{name}"], file[f"test_{name}_scores"]
+                assert codes.shape == scores.shape == (len(rows), 1 if name == "hard" else codes.shape[1], 3)
+                first = np.take_along_axis(file["test_0"], codes[:, :, 0].astype(int), axis=1)
+                np.testing.assert_array_equal(first, scores[:, :, 0])
+                right = metrics.pack(metrics.correctness(codes[:, 0], data.codes[rows], data.paths), rows)
+                np.testing.assert_array_equal(of_key[path.stem][metrics.Way(name, "test")], right)
+            assert (np.diff(file["test_soft_scores"].astype(float).sum(2), axis=1) <= 0.02).all()  # best first
+
+
+def test_best_answers_valid_paths_only(study):
+    (study / "params.yaml").write_text(yaml.safe_dump(tiny.params(runs=ONE)))
+    table = train("best").query("measured_on == 'test'")
+    assert set(table["decoding"]) == {"valid_path"}
+    assert table.groupby("metric")["value"].min()["valid_share"] == 1
+    assert table.query("metric == 'path'")["value"].item() > 0.7

@@ -1,0 +1,93 @@
+"""What params.yaml may say of variants and recipes; anything else is one message that says what was expected."""
+
+import pytest
+import tiny
+import yaml
+
+from lib import config
+from lib.exceptions import StudyError
+
+TEXT = {"inputs": ["brand", "text"]}
+MLP = {"model": "mlp", **TEXT, "hidden_layers": 2, "hidden_size": 8}
+SEQUENTIAL = MLP | {"model": "sequential"}
+LSTM = {"model": "lstm", **TEXT, "embedding_size": 8, "hidden_size": 8}
+MULTITASK = LSTM | {"model": "lstm_multitask"}
+LINES = [{"recipe": "tuned", "text": "masked", "splits": ["random"], "train_sizes": "largest", "seeds": 1}]
+LINEAR = {"model": "linear", **TEXT, "ngrams": 1, "C": 1.0}
+PHOTOS = {"model": "linear_image", "inputs": ["image"], "ridges": [0.1], "max_steps": 4}
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Return a function that reads a study of some variants, with some keys of the recipe changed."""
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+
+    def read(recipe: dict | None = None, **variants: dict) -> config.Params:
+        recipes = {"tuned": tiny.params()["recipes"]["tuned"] | (recipe or {})}
+        content = tiny.params(variants=variants, recipes=recipes, runs=LINES)
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+        return config.load_params()
+
+    return read
+
+
+def message(load, *arguments, **variants) -> str:
+    with pytest.raises(StudyError) as error:
+        load(*arguments, **variants)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("variant", "expected"),
+    [
+        (LSTM | {"inputs": ["brand"]}, "an LSTM reads text, which is not among the inputs ['brand']"),
+        (LSTM | {"inputs": ["text", "image"]}, "'lstm_multitask' also reads photos"),
+        (LSTM | {"decodings": ["soft", "soft"]}, "should name each once"),
+        (SEQUENTIAL | {"decodings": ["greedy"]}, "'hard', 'soft' or 'soft_child'. Got 'greedy' instead"),
+        (SEQUENTIAL | {"hidden": 3}, "Did you mean 'hidden_size'?"),
+        (MULTITASK | {"beam_width": 5}, "unknown key 'beam_width'"),
+        (LSTM | {"model": "lstms"}, "'lstm_multitask'"),
+        (MLP | {"inputs": ["text"], "modality_dropout": 0.1}, "'modality_dropout' hides one of several inputs"),
+    ],
+)
+def test_a_wrong_variant_is_refused_with_what_was_expected(load, variant, expected):
+    assert expected in message(load, wrong=variant)
+
+
+@pytest.mark.parametrize(
+    ("departure", "variant", "expected"),
+    [
+        ({"brand_encoding": "scalar"}, MLP | {"inputs": ["text"]}, "'brand_encoding: scalar' needs a perceptron"),
+        ({"brand_encoding": "scalar"}, LSTM, "'brand_encoding: scalar' needs a perceptron"),
+        ({"frozen_trunk": True}, MLP, "'frozen_trunk: true' needs the model 'sequential'"),
+        ({"leak_own_label": True}, MULTITASK, "'leak_own_label: true' needs the model 'lstm'"),
+        ({"stop_words": "none"}, MLP | {"inputs": ["brand"]}, "'stop_words' needs text among the inputs"),
+        ({"stop_word": "none"}, MLP, "Did you mean 'stop_words'?"),
+    ],
+)
+def test_a_departure_that_a_variant_cannot_make_is_refused(load, departure, variant, expected):
+    assert expected in message(load, departure, v=variant)
+    if "stop_word" not in departure:  # a model without a recipe does not mind
+        assert load(departure, naive={"model": "naive", "inputs": []}).recipes
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"of": {"word": LINEAR, "photos": PHOTOS}}, "variants.both.of names the variant 'word', which is not among"),
+        (
+            {"of": {"words": LINEAR | {"C": 2.0}, "photos": PHOTOS}},
+            "variants.both.of.words differs from variants.words; write words: *words",
+        ),
+        (
+            {"inputs": ["text"]},
+            "the parts of this fusion read ['brand', 'image', 'text'], and its 'inputs' are ['text']",
+        ),
+        ({"of": {"words": LINEAR, "both": {"model": "fusion"}}}, "'fusion'"),
+        ({"of": {"words": LINEAR}}, "at least 2 items"),
+    ],
+)
+def test_a_fusion_is_of_variants_that_are_no_fusions_and_are_as_they_are(load, change, expected):
+    fusion = {"model": "fusion", "inputs": ["brand", "text", "image"], "of": {"words": LINEAR, "photos": PHOTOS}}
+    assert load(words=LINEAR, photos=PHOTOS, both=fusion).variants["both"]
+    assert expected in message(load, words=LINEAR, photos=PHOTOS, both=fusion | change)
