@@ -3,8 +3,8 @@
 Category paths may be of any depth, one text or a list of names; they become three levels here.
 """
 
-import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from lib.collect.rows import Row
 from lib.config import LEVELS, Strict
 from lib.config.records import CATEGORY_DEPTH, INVALID, MISSING_ID, Record, Reject
-from lib.crawl.products import nests_too_deep
+from lib.crawl.products import load_json
 
 Categories = tuple[str | None, str | None, str | None]
 
@@ -42,14 +42,13 @@ def split_path(path: str, rule: CategoryRule) -> list[str]:
     >>> split_path('["Women", "Shoes"]', CategoryRule())
     ['Women', 'Shoes']
     """
-    if path.lstrip().startswith("[") and not nests_too_deep(path):
-        try:
-            names = json.loads(path)
-        except json.JSONDecodeError:
-            names = None
-        if isinstance(names, list) and all(isinstance(name, str) for name in names):
-            return [name.strip() for name in names]
-    return [name.strip() for name in path.split(rule.separator)]
+    names: Any = None
+    if path.lstrip().startswith("["):
+        with suppress(ValueError):
+            names = load_json(path)
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        names = path.split(rule.separator)
+    return [name.strip() for name in names]
 
 
 def to_levels(names: Sequence[str], rule: CategoryRule) -> Categories:

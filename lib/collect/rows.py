@@ -20,7 +20,7 @@ from pydantic import AfterValidator
 from tqdm import tqdm
 
 from lib.config.records import INVALID, PROGRESS_SECONDS, Reject
-from lib.crawl.products import MAX_DATA_DEEP, nests_too_deep
+from lib.crawl.products import load_json
 from lib.exceptions import StudyError, nearest
 
 Format = Literal["csv", "tsv", "jsonl", "parquet"]
@@ -157,10 +157,7 @@ def _json_rows(path: Path) -> Iterator[Row | Reject]:
         if not line.strip():
             continue
         try:
-            text = line.decode(json.detect_encoding(line), "surrogatepass")  # as json.loads does
-            if nests_too_deep(text):
-                raise ValueError(f"it is nested more than {MAX_DATA_DEEP} deep")
-            row = json.loads(text)
+            row = load_json(line.decode(json.detect_encoding(line), "surrogatepass"))  # as json.loads does
             if not isinstance(row, dict):
                 raise ValueError(f"expected an object, got {type(row).__name__}")
         except ValueError as error:

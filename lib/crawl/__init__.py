@@ -4,5 +4,5 @@
 notebook's kernel, and reads what it tells. `spec` says what to crawl, what it may cost and where it may go; `products`
 are pure functions from a page's bytes to products.
 
-spec, products | process | cache, polite | spider | __main__
+spec, products | process | polite | spider | __main__
 """

@@ -6,8 +6,8 @@ With `--photos` the start addresses are those of photos. What is fetched is kept
 standard input does: with the process that started it.
 """
 
-import argparse
 import os
+import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
@@ -15,31 +15,21 @@ from threading import Thread
 from PIL import Image
 from scrapy.crawler import AsyncCrawlerProcess
 
-from lib.crawl.cache import open_cache
 from lib.crawl.polite import make_settings
-from lib.crawl.process import Failed
 from lib.crawl.spec import CrawlSpec
-from lib.crawl.spider import CatalogueSpider, PhotoSpider
-from lib.exceptions import StudyError
+from lib.crawl.spider import CatalogueSpider
 
 
-def main(path: Path, spider: type[CatalogueSpider] = CatalogueSpider) -> None:
+def main(path: Path, only_photos: bool) -> None:
     """Crawl what the file at `path` says."""
     out = Connection(os.dup(1), readable=False)
     os.dup2(2, 1)  # whatever else prints must not get among it
     Thread(target=_end_with_input, daemon=True).start()
+    Image.MAX_IMAGE_PIXELS = None  # this process decodes nothing: it only reads what headers say
     spec = CrawlSpec.model_validate_json(path.read_bytes())
-    try:
-        open_cache(path.parent, spec.cache_hours * 3600).close()
-    except StudyError as error:
-        out.send(Failed(str(error)))
-        return
     process = AsyncCrawlerProcess(make_settings(spec, path.parent))
-    crawler = process.create_crawler(spider)
-    process.crawl(crawler, spec=spec, out=out)
+    process.crawl(CatalogueSpider, spec=spec, out=out, only_photos=only_photos)
     process.start()
-    if isinstance(crawler.spider, CatalogueSpider):
-        crawler.spider.tell_end()
 
 
 def _end_with_input() -> None:
@@ -49,9 +39,4 @@ def _end_with_input() -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("spec", type=Path, metavar="SPEC.json", help="a file that holds a CrawlSpec")
-    parser.add_argument("--photos", action="store_true", help="the start addresses are those of photos")
-    arguments = parser.parse_args()
-    Image.MAX_IMAGE_PIXELS = None  # this process decodes nothing: it only reads what headers say
-    main(arguments.spec, PhotoSpider if arguments.photos else CatalogueSpider)
+    main(Path(sys.argv[1]), only_photos="--photos" in sys.argv[2:])

@@ -1,9 +1,11 @@
-"""What no request gets around, whoever makes it: hosts, addresses, robots.txt, and patience with servers.
+"""What no request gets around, whoever makes it: hosts, addresses, robots.txt, patience with servers, and the cache.
 
-All of it stands on what Scrapy and Twisted document: middlewares, a filter of duplicates, a resolver and settings.
+All of it stands on what Scrapy and Twisted document: middlewares, a filter of duplicates, a resolver, a storage of
+responses, and settings. What to crawl and for whom is the spider's: its `spec` and `hosts`.
 """
 
 import asyncio
+import sqlite3
 import time
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -14,18 +16,23 @@ from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.dupefilters import RFPDupeFilter
 from scrapy.exceptions import IgnoreRequest
-from scrapy.http import Response
+from scrapy.extensions.httpcache import DummyPolicy
+from scrapy.http import Headers, Response
 from scrapy.http.request import NO_CALLBACK
 from scrapy.resolver import CachingHostnameResolver
+from scrapy.responsetypes import responsetypes
 from scrapy.robotstxt import ProtegoRobotParser
+from scrapy.settings import Settings
 from scrapy.utils.httpobj import urlparse_cached
+from w3lib.http import headers_dict_to_raw, headers_raw_to_dict
 
-from lib.crawl.spec import CrawlSpec, Hosts, is_public, literal_address, split_host
+from lib.crawl.spec import CrawlSpec, is_public, literal_address, split_host
+from lib.files import remove
 
 CLOSED = "closed by robots.txt"
 _LONGEST_WAIT_SECONDS = 120.0  # a server that asks for more patience is asked no more
 _OFF = ("COOKIES", "METAREFRESH", "HTTPPROXY", "TELNETCONSOLE", "REMOTE_CONTROL", "MEMUSAGE")
-_UNUSED = ("logstats.LogStats", "feedexport.FeedExporter", "closespider.CloseSpider", "spiderstate.SpiderState")
+_KEPT = frozenset({200, 301, 302, 303, 307, 308, 404, 410})  # what is not a passing fault
 
 
 class Refused(IgnoreRequest):
@@ -91,9 +98,6 @@ class GateMiddleware:
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler: Any = crawler
-        self._hosts = Hosts(crawler.settings.getlist("CRAWL_HOSTS"))
-        self._obeys = crawler.settings.getbool("ROBOTSTXT_OBEY")
-        self._agent: str = crawler.settings["USER_AGENT"]
         self._rules: dict[str, asyncio.Future[ProtegoRobotParser | None]] = {}
 
     @classmethod
@@ -103,11 +107,12 @@ class GateMiddleware:
 
     async def process_request(self, request: Request) -> None:
         """Refuse an address."""
-        if refusal := self._hosts.refusal(request.url):
+        spider = self._crawler.spider
+        if refusal := spider.hosts.refusal(request.url):
             raise Refused(refusal)
         if request.url in request.meta.get("redirect_urls", ()):
             raise Refused("redirect circle")
-        if not self._obeys or request.meta.get("robots"):
+        if not spider.spec.robots or request.meta.get("robots"):
             return
         site = urlparse_cached(request)
         if site.netloc not in self._rules:
@@ -115,7 +120,7 @@ class GateMiddleware:
         rules = await self._rules[site.netloc]
         if rules is None:
             raise Refused("robots.txt cannot be read")
-        if not rules.allowed(request.url, self._agent):
+        if not rules.allowed(request.url, spider.spec.user_agent):
             raise Refused(CLOSED)
 
     async def _read(self, address: str) -> ProtegoRobotParser | None:
@@ -137,7 +142,6 @@ class PatientMiddleware(RetryMiddleware):
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
-        self._first_wait = settings.getfloat("CRAWL_RETRY_SECONDS")
         self._quiet_until: dict[str, float] = {}
 
     async def process_request(self, request: Request) -> None:
@@ -168,7 +172,8 @@ class PatientMiddleware(RetryMiddleware):
 
     def _usual_wait(self, request: Request) -> float:
         """Return how many seconds to wait if the server asks for none."""
-        return min(float(self._first_wait * 2.0 ** request.meta.get("retry_times", 0)), _LONGEST_WAIT_SECONDS)
+        spider: Any = self.crawler.spider
+        return min(float(spider.spec.retry_seconds * 2.0 ** request.meta.get("retry_times", 0)), _LONGEST_WAIT_SECONDS)
 
 
 def retry_after(header: bytes | None, now: float) -> float:
@@ -186,19 +191,82 @@ def retry_after(header: bytes | None, now: float) -> float:
         return 0.0
 
 
+class Lasting(DummyPolicy):
+    """Keep what is not a passing fault."""
+
+    def should_cache_response(self, response: Response, request: Request) -> bool:
+        """Whether the same is answered if it is asked again soon."""
+        return response.status in _KEPT
+
+
+class Storage:
+    """What was fetched, kept in one SQLite file, so that a crawl that was ended goes on where it was.
+
+    SQLite keeps a row whole or not at all, so that no half of a response is ever taken for one. A file that is no
+    database is made anew; one that cannot be written ends the crawl.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = Path(settings["HTTPCACHE_DIR"]) / "responses.sqlite"
+        self._keep_seconds = settings.getfloat("HTTPCACHE_EXPIRATION_SECS")
+
+    def open_spider(self, spider: Any) -> None:
+        """Open the file, and forget what is too old, unless all is kept for ever."""
+        self._spider = spider
+        try:
+            self._file = self._open()
+        except sqlite3.OperationalError as error:
+            spider.fail(f"Cannot write {self._path}: {error}.")
+        except sqlite3.DatabaseError:
+            for damaged in self._path.parent.glob(f"{self._path.name}*"):
+                remove(damaged)
+            self._file = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        file = sqlite3.connect(self._path, isolation_level=None)
+        file.execute("PRAGMA journal_mode=WAL")
+        file.execute("PRAGMA synchronous=NORMAL")
+        file.execute("CREATE TABLE IF NOT EXISTS kept (key BLOB PRIMARY KEY, time REAL, status, headers, body)")
+        if self._keep_seconds:
+            file.execute("DELETE FROM kept WHERE time < ?", (time.time() - self._keep_seconds,))
+        return file
+
+    def close_spider(self, spider: Any) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def retrieve_response(self, spider: Any, request: Request) -> Response | None:
+        """Return a kept response, if there is one."""
+        key = spider.crawler.request_fingerprinter.fingerprint(request)
+        row = self._file.execute("SELECT status, headers, body FROM kept WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        status, fields, body = row
+        headers = Headers(headers_raw_to_dict(fields))
+        kind = responsetypes.from_args(headers=headers, url=request.url, body=body)
+        return kind(url=request.url, status=status, headers=headers, body=body)
+
+    def store_response(self, spider: Any, request: Request, response: Response) -> None:
+        """Keep a response."""
+        key = spider.crawler.request_fingerprinter.fingerprint(request)
+        row = (key, time.time(), response.status, headers_dict_to_raw(response.headers), response.body)
+        try:
+            self._file.execute("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?)", row)
+        except sqlite3.Error as error:
+            spider.fail(f"Cannot write what was fetched to {self._path.parent}: {error}.")
+
+
 def make_settings(spec: CrawlSpec, folder: Path) -> dict[str, Any]:
     """Return the settings for a crawl whose cache is in `folder`.
 
     Of Scrapy's parts those are off that would talk to others, follow what we do not (proxies, whose addresses nobody
     checks, and cookies), or only cost time.
     """
-    theirs = "scrapy.downloadermiddlewares"
     delay = 1 / spec.requests_per_second if spec.requests_per_second else 0.0
     return {
         **{f"{part}_ENABLED": False for part in _OFF},
         "USER_AGENT": spec.user_agent,
         "REFERRER_POLICY": "no-referrer",
-        "ROBOTSTXT_OBEY": spec.robots,
         "AUTOTHROTTLE_ENABLED": spec.throttle,
         "AUTOTHROTTLE_START_DELAY": max(delay, 1.0),
         "AUTOTHROTTLE_TARGET_CONCURRENCY": float(spec.concurrent_requests),
@@ -216,29 +284,20 @@ def make_settings(spec: CrawlSpec, folder: Path) -> dict[str, Any]:
         "REDIRECT_MAX_TIMES": spec.max_redirects,
         "DOWNLOAD_HANDLERS": dict.fromkeys(("file", "ftp", "s3", "data")),
         "DOWNLOADER_MIDDLEWARES": {
-            f"{theirs}.offsite.OffsiteMiddleware": None,
-            f"{theirs}.robotstxt.RobotsTxtMiddleware": None,
-            f"{theirs}.retry.RetryMiddleware": None,
-            f"{theirs}.httpauth.HttpAuthMiddleware": None,
+            "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
             "lib.crawl.polite.GateMiddleware": 10,
             "lib.crawl.polite.PatientMiddleware": 550,
         },
         "DUPEFILTER_CLASS": "lib.crawl.polite.Unrepeated",
         "DOWNLOADER_STATS": False,
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
-        "EXTENSIONS": dict.fromkeys(f"scrapy.extensions.{name}" for name in _UNUSED),
-        # The latter drops what is longer than 2,083 characters without a word to anybody, and products wait for photos.
-        "SPIDER_MIDDLEWARES": dict.fromkeys(
-            f"scrapy.spidermiddlewares.{name}" for name in ("depth.DepthMiddleware", "urllength.UrlLengthMiddleware")
-        ),
+        "URLLENGTH_LIMIT": 0,  # longer ones would be dropped without a word to anybody, and products wait for photos
         "HTTPCACHE_ENABLED": True,
         "HTTPCACHE_DIR": str(folder.resolve()),
         "HTTPCACHE_EXPIRATION_SECS": spec.cache_hours * 3600,
-        "HTTPCACHE_STORAGE": "lib.crawl.cache.Storage",
-        "HTTPCACHE_POLICY": "lib.crawl.cache.Lasting",
+        "HTTPCACHE_STORAGE": "lib.crawl.polite.Storage",
+        "HTTPCACHE_POLICY": "lib.crawl.polite.Lasting",
         **({} if spec.private else {"TWISTED_DNS_RESOLVER": "lib.crawl.polite.PublicResolver"}),
-        "CRAWL_HOSTS": spec.hosts,
-        "CRAWL_RETRY_SECONDS": spec.retry_seconds,
         "LOG_LEVEL": "WARNING",
         "STATS_DUMP": False,
     }

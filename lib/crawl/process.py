@@ -32,20 +32,8 @@ class Pages(NamedTuple):
     named: int
 
 
-class Failed(NamedTuple):
-    """Why the crawl cannot go on."""
-
-    message: str
-
-
-class Done(NamedTuple):
-    """That all is told, and how much there was of what."""
-
-    counts: dict[str, int]
-
-
-Told = Found | Reject | Pages | Failed | Done
-"""What the crawler's process tells."""
+Told = Found | Reject | Pages | StudyError | Counter[str]
+"""What the crawler's process tells: an error ends it, and so do the counts of what there was, when all is told."""
 
 
 def crawl(spec: CrawlSpec, folder: Path, only_photos: bool = False) -> Iterator[Found | Reject]:
@@ -73,8 +61,8 @@ def crawl(spec: CrawlSpec, folder: Path, only_photos: bool = False) -> Iterator[
             if isinstance(told, Pages):
                 bar.total = max(told) if told.named else None
                 bar.update(told.read - bar.n)
-            elif isinstance(told, Done):
-                counts.update(told.counts)
+            elif isinstance(told, Counter):
+                counts.update(told)
             elif isinstance(told, Found | Reject):
                 counts["products"] += isinstance(told, Found)
                 bar.update(only_photos and isinstance(told, Found))
@@ -110,10 +98,10 @@ def _told(spec: CrawlSpec, folder: Path, options: list[str]) -> Iterator[Told]:
     ):
         try:
             told: Told = Pages(0, 0)
-            while not isinstance(told, Done):
+            while not isinstance(told, Counter):
                 told = pipe.recv()
-                if isinstance(told, Failed):
-                    raise StudyError(told.message)
+                if isinstance(told, StudyError):
+                    raise told
                 yield told
         except (EOFError, OSError) as error:  # the latter in the midst of a message
             last = [f"\n  {line}" for line in log.read_text("utf-8", "replace").splitlines()[-5:]]

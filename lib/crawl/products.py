@@ -9,6 +9,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -94,7 +95,7 @@ class PageProduct:
     photo: str | None
 
 
-def parse_page(address: str, body: bytes, content_type: str | None = None) -> Page:
+def parse_page(address: str, body: bytes, content_type: bytes | None = None) -> Page:
     """Parse a page.
 
     Parameters
@@ -111,7 +112,7 @@ def parse_page(address: str, body: bytes, content_type: str | None = None) -> Pa
     ValueError
         If its elements are nested more than `MAX_ELEMENTS_DEEP` deep.
     """
-    text = decode_page(body, content_type).replace("\0", "\ufffd")
+    text = decode_page(body, (content_type or b"").decode("latin-1")).replace("\0", "\ufffd")
     try:
         tree = lxml.html.document_fromstring(text.encode("utf-8", "replace"), parser=_PARSER)
     except lxml.etree.ParserError:  # there is no element in it
@@ -355,30 +356,37 @@ def read_json_ld(text: str) -> Any:
     """
     if '"' not in text and "&quot;" in text:
         text = html.unescape(text)
-    if nests_too_deep(text):
-        return None
     try:
-        return json.loads(text, strict=False)
-    except ValueError:
-        pass
-    try:
-        objects: list[Any] = list(chompjs.parse_js_objects(text, loader_kwargs={"strict": False}))
-        value = objects[0] if len(objects) == 1 else objects
-        # an odd quote may have hidden from us how deep it is
-        return None if not value or nests_too_deep(json.dumps(value)) else value
-    except (ValueError, RecursionError):
+        with suppress(json.JSONDecodeError):
+            return load_json(text, strict=False)
+        objects: list[Any] = []
+        for found in chompjs.parse_js_objects(text, loader=str):
+            with suppress(json.JSONDecodeError):
+                objects.append(load_json(found, strict=False))
+    except ValueError:  # too deep, which an odd quote may have hidden at first; or nothing can be made of it
         return None
+    return (objects[0] if len(objects) == 1 else objects) or None
 
 
-def nests_too_deep(text: str) -> bool:
-    """Whether a JSON text has objects and lists more than `MAX_DATA_DEEP` deep, which no reader should be given.
+def load_json(text: str, strict: bool = True) -> Any:
+    """Read JSON, unless it has objects and lists more than `MAX_DATA_DEEP` deep, which no reader should be given.
 
-    >>> nests_too_deep("[" * 33), nests_too_deep('["' + "[" * 33 + '"]')
-    (True, False)
+    Raises
+    ------
+    ValueError
+        If it is nested deeper, or is no JSON. Only if `strict`, control characters within texts are none.
+
+    >>> load_json('["' + "[" * 33 + '"]') == ["[" * 33]
+    True
+    >>> load_json("[" * 33 + "]" * 33)
+    Traceback (most recent call last):
+    ValueError: it is nested more than 32 deep
     """
-    if text.count("[") + text.count("{") <= MAX_DATA_DEEP:
-        return False
-    return max(accumulate(_JSON_STEPS.get(token, 0) for token in _JSON_TOKEN.findall(text)), default=0) > MAX_DATA_DEEP
+    if text.count("[") + text.count("{") > MAX_DATA_DEEP:
+        steps = (_JSON_STEPS.get(token, 0) for token in _JSON_TOKEN.findall(text))
+        if any(depth > MAX_DATA_DEEP for depth in accumulate(steps)):
+            raise ValueError(f"it is nested more than {MAX_DATA_DEEP} deep")
+    return json.loads(text, strict=strict)
 
 
 class _TooDeep(ValueError):

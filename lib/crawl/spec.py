@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from lib.config import Size, Strict
 from lib.exceptions import nearest
@@ -120,21 +120,7 @@ def is_private_host(name: str) -> bool:
 # What a catalogue's file says
 
 
-def _regular_expression(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"'{pattern}' is not a regular expression: {error}") from error
-    return pattern
-
-
-def _host(name: str) -> str:
-    split_host(name)
-    return name
-
-
-Pattern = Annotated[str, AfterValidator(_regular_expression)]
-Host = Annotated[str, AfterValidator(_host)]
+Host = Annotated[str, AfterValidator(lambda name: split_host(name) and name)]
 
 
 class FetchSpec(Strict):
@@ -212,8 +198,8 @@ class CrawlSpec(FetchSpec):
     """
 
     start: Annotated[list[str], Field(min_length=1)]
-    follow: bool | Pattern = True
-    products: Pattern | None = None
+    follow: StrictBool | re.Pattern[str] = True
+    products: re.Pattern[str] | None = None
     photos: bool = True
     max_pages: Size = 100_000
     max_page_bytes: Size = 4 * 2**20

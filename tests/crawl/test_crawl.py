@@ -1,6 +1,7 @@
 """Crawls of small sites on loopback: what is got, what is not and why, and where the crawler never goes."""
 
 import gzip
+import inspect
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from loopback import Answer, Site, png
 
 from lib.config.records import Reject
+from lib.crawl import polite, spider
 from lib.crawl.process import crawl
 from lib.crawl.products import PageProduct
 from lib.crawl.spec import CrawlSpec
@@ -378,8 +380,6 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(shop, tmp_path):
 
 FULL = """
 import resource, runpy, signal, sys
-import lib.crawl.cache
-lib.crawl.cache._COMMIT_SECONDS = 0
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 runpy.run_module("lib.crawl", run_name="__main__", alter_sys=False)
@@ -428,3 +428,11 @@ def test_a_host_that_turns_out_to_be_private_is_not_connected_to(site, tmp_path)
     done = subprocess.run(command, capture_output=True, cwd=Path(__file__).parents[2])
     assert done.stdout.count(b"cannot be had: private address") == 3, done.stderr
     assert site.asked == []
+
+
+@pytest.mark.parametrize("module", [polite, spider])
+def test_nothing_private_of_scrapy_is_overridden(module):
+    """The one private method that is, extruct's `_extract_item`, stands in `products`; deep pages fail if it goes."""
+    ours = [kind for _, kind in inspect.getmembers(module, inspect.isclass) if kind.__module__ == module.__name__]
+    private = {(kind, name) for kind in ours for name in vars(kind) if name.startswith("_") and name[-2:] != "__"}
+    assert [(kind, name) for kind, name in private for base in kind.__mro__[1:] if name in vars(base)] == []

@@ -12,15 +12,15 @@ PAGES = Path(__file__).parent / "pages"
 SITE = "https://shop.example"
 
 
-def page(name: str, content_type: str | None = None) -> Page:
+def page(name: str, content_type: bytes | None = None) -> Page:
     return parse_page(f"{SITE}/{name}", (PAGES / f"{name}.html").read_bytes(), content_type)
 
 
-def products(name: str, content_type: str | None = None) -> list[PageProduct]:
+def products(name: str, content_type: bytes | None = None) -> list[PageProduct]:
     return read_products(page(name, content_type))
 
 
-def product(name: str, content_type: str | None = None) -> PageProduct:
+def product(name: str, content_type: bytes | None = None) -> PageProduct:
     (item,) = products(name, content_type)
     return item
 
@@ -173,7 +173,7 @@ def test_encodings(name):
 
 
 def test_encodings_of_other_scripts():
-    assert product("header_koi8", "text/html; charset=koi8-r").title == "Чай"
+    assert product("header_koi8", b"text/html; charset=koi8-r").title == "Чай"
     assert product("meta_shift_jis").title == "お茶"
 
 
@@ -207,6 +207,10 @@ DEEP = {  # how deep a page of each kind may be, and such a page
     "items": (MAX_DATA_DEEP, item_in_item),
     "items by reference": (MAX_DATA_DEEP, item_names_item),
     "elements": (MAX_ELEMENTS_DEEP, lambda n: script('{"@type": "Product"}') + "<div>" * (n - 2)),
+    "elements of an item": (
+        MAX_ELEMENTS_DEEP,
+        lambda n: '<div itemscope itemtype="https://schema.org/Product"><p itemprop="name">deep' + "<b>" * (n - 4),
+    ),
 }
 
 
@@ -244,5 +248,5 @@ def test_addresses_that_make_no_sense_do_not_cost_a_product():
 
 @pytest.mark.parametrize("charset", ["idna", "punycode", "base64", "undefined", "utf-7", "x" * 1000])
 def test_a_declared_encoding_that_is_none_does_not_cost_a_page(charset):
-    page = parse_page(SITE, (PAGES / "plain.html").read_bytes(), f"text/html; charset={charset}")
+    page = parse_page(SITE, (PAGES / "plain.html").read_bytes(), f"text/html; charset={charset}".encode())
     assert [item.product_id for item in read_products(page)] == ["B-1"]
