@@ -1,5 +1,6 @@
 """Errors taken apart: on cases small enough to be counted by hand, and on a made-up study with its files."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_results import CATALOGUE, make_study
+from tiny import REPOSITORY
 
 from lib import config
 from lib.analysis import errors
@@ -143,6 +145,18 @@ def test_a_model_without_errors_has_empty_tables():
     assert errors.by_category(perfect, 2)["taken_for"].tolist() == ["", "", ""]
     assert errors.wrong_levels(perfect)["errors"].sum() == errors.relations(perfect)["errors"].sum() == 0
     assert errors.only_level_1(perfect)[1].empty
+
+
+def test_the_notebooks_pairs_add_up_both_directions(answers):
+    notebook = json.loads((REPOSITORY / "notebooks/07_errors.ipynb").read_text("utf-8"))
+    (source,) = ("".join(cell["source"]) for cell in notebook["cells"] if cell["id"] == "pairs")
+    own = {"confusions": errors.confusions(answers, 2).assign(level="level_3")}
+    space = {"np": np, "own": own, "level_3": errors.by_category(answers, 2)}
+    exec(source, space)
+    row = space["pairs"].set_index(["one", "other"]).loc[("boots", "shirts")]
+    assert row[["one_for_other", "other_for_one", "errors"]].tolist() == [0.5, 0.5, 1.0]
+    assert row["share"] == pytest.approx(1 / 6)
+    assert space["pairs"]["errors"].is_monotonic_decreasing
 
 
 # A made-up study

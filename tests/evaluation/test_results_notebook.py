@@ -7,6 +7,7 @@ import matplotlib as mpl
 import pytest
 from made_results import CATALOGUE, CHAINS, SKILL, make_study
 
+from lib.evaluation.results import Results
 from lib.report import kit
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "06_results.ipynb"
@@ -53,6 +54,11 @@ def test_a_full_study_shows_every_figure_and_computes_the_tables_interval_and_ve
     assert "the table says the same" in outputs["one_interval"][0]["text/plain"]
     _, here, there = outputs["one_verdict"][0]["text/plain"].splitlines()
     assert here.removesuffix(".").split(": ")[-1] == there.removesuffix(".").split(": ")[-1]
+    said, reader = outputs["answer"][0]["text/plain"], Results.read(CATALOGUE)
+    assert said.count("the best is **") == 2
+    copies = reader.compared("split", metric="path", largest=True, **reader.main)
+    called = (copies["verdict"] != "inconclusive").sum()
+    assert said.count("Copies in training are worth") == called < len(copies)
     assert "LSTM, hard" in outputs["figure_4"][1]["alt"]
     assert "brand + text + image" in outputs["inputs"][0]["text/plain"]
 

@@ -19,6 +19,13 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+def test_naive_says_the_plurality_class_whatever_the_product():
+    (products, codes), model = shop(), fitted({"model": "naive", "inputs": []})
+    for level, y in zip(model.predict(products).levels, codes[:100].T, strict=True):
+        assert set(level.argmax(1)) == {np.bincount(y).argmax()}
+        np.testing.assert_allclose(np.exp(level).sum(1), 1, rtol=1e-5)
+
+
 def test_machines_rank_classes_as_scikit_learns_do():
     rng = np.random.default_rng(0)
     X, codes = sparse.csr_array(rng.normal(size=(90, 5))), rng.integers(0, 3, (90, 3))
