@@ -35,7 +35,7 @@ from lib.clean import truth
 from lib.clean.clean import clean, clean_text
 from lib.clean.duplicates import MIN_SHINGLES, common_limit, text_links
 from lib.clean.shingles import SHINGLE_WORDS, shingles, without_common, words
-from lib.config.records import FIELDS
+from lib.config.base import FIELDS
 from lib.demo_shop import generate
 from lib.features.text import extract_text
 from lib.files import write_zip

@@ -47,7 +47,7 @@ def test_mistyped_key_of_a_source_is_named_with_its_section(fashion):
     content = yaml.safe_load((fashion / "catalogues/fashion.yaml").read_text("utf-8"))
     content["table"]["columns"]["titel"] = "name"
     edit(fashion / "catalogues/fashion.yaml", table=content["table"])
-    with pytest.raises(StudyError, match=r"table.columns.titel: unknown key 'titel'.* Did you mean 'title'?"):
+    with pytest.raises(StudyError, match=r"table.columns: unknown key 'titel'.* Did you mean 'title'?"):
         check()
 
 

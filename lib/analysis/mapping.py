@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from lib.config import LEVELS, Strict
-from lib.config.base import load
+from lib.config import LEVELS, Strict, load
 from lib.exceptions import StudyError, nearest
 
 SEPARATOR = " > "

@@ -20,7 +20,7 @@ from lib import config
 from lib.collect.sites import CrawlSource, ShopSource, read_crawl, read_shop
 from lib.collect.table import TableSource, read_products
 from lib.config import Strict
-from lib.config.records import FIELDS, PHOTO, REPEATED_ID, Record, Reject
+from lib.config.base import FIELDS, PHOTO, REPEATED_ID, Record, Reject
 from lib.exceptions import StudyError
 from lib.files import whole, write_zip
 from lib.schemas import RAW_PRODUCTS, REJECTS, write_table

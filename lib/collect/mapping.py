@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from lib.collect.rows import Row
 from lib.config import LEVELS, Strict
-from lib.config.records import CATEGORY_DEPTH, INVALID, MISSING_ID, Record, Reject
+from lib.config.base import CATEGORY_DEPTH, INVALID, MISSING_ID, Record, Reject
 from lib.crawl.products import load_json
 
 Categories = tuple[str | None, str | None, str | None]

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pydantic import AfterValidator
 from tqdm import tqdm
 
-from lib.config.records import INVALID, PROGRESS_SECONDS, Reject
+from lib.config.base import INVALID, PROGRESS_SECONDS, Reject
 from lib.crawl.products import load_json
 from lib.exceptions import StudyError, nearest
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from lib import config
 from lib.collect.mapping import CategoryRule, TooDeep, checked, split_path, to_levels
 from lib.config import Strict
-from lib.config.records import CATEGORY_DEPTH, FIELDS, INVALID, Record, Reject
+from lib.config.base import CATEGORY_DEPTH, FIELDS, INVALID, Record, Reject
 from lib.crawl.process import Found, crawl, forget_others
 from lib.crawl.spec import CrawlSpec
 from lib.demo_shop.server import Shop, running

@@ -21,7 +21,7 @@ from lib import config
 from lib.collect.mapping import CategoryRule, Columns, Level1Instead, Mapping, Product, fields, to_product
 from lib.collect.rows import Format, Inside, Layout, Row, guess_format, present, read_rows
 from lib.config import Size, Strict
-from lib.config.records import PHOTO, Record, Reject
+from lib.config.base import PHOTO, Record, Reject
 from lib.crawl.process import crawl, forget_others
 from lib.crawl.spec import CrawlSpec, FetchSpec, Hosts
 from lib.exceptions import StudyError, nearest

@@ -5,15 +5,20 @@ A wrong key or value raises one `StudyError` that says where it stands, what was
 
 import os
 from pathlib import Path
+from typing import TypeVar
 
-from lib.config.base import LEVELS, Input, Model, Section, Share, Size, Split, Strict, Text, load, validate
-from lib.config.catalogue import Backbone, Catalogue, Kind
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from lib.config.base import LEVELS, Input, Share, Size, Split, Strict, Text
 from lib.config.params import (
+    Backbone,
     BusinessParams,
+    Catalogue,
     CleanParams,
-    Costs,
     ImageParams,
-    LabelParams,
+    Kind,
     Params,
     Recipe,
     Runs,
@@ -27,7 +32,6 @@ from lib.config.variants import (
     ChainVariant,
     Decoding,
     DenseVariant,
-    FusionVariant,
     LinearImageVariant,
     LinearVariant,
     LSTMMultitaskVariant,
@@ -35,13 +39,13 @@ from lib.config.variants import (
     MLPVariant,
     NaiveVariant,
     PartsVariant,
-    PartVariant,
     PathFusionVariant,
-    RecurrentVariant,
     SequentialVariant,
     Variant,
 )
 from lib.exceptions import StudyError, nearest
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def root() -> Path:
@@ -121,3 +125,34 @@ def cache_dir(*parts: str) -> Path:
 def report_dir(catalogue: str, *parts: str) -> Path:
     """Return a path below `reports/CATALOGUE/`."""
     return root().joinpath("reports", catalogue, *parts)
+
+
+# How a file is read
+
+
+def load(model: type[Model], path: Path) -> Model:
+    """Read and validate a YAML file."""
+    if not path.is_file():
+        raise StudyError(f"{path} is missing.")
+    try:
+        return validate(model, yaml.safe_load(path.read_text("utf-8")), path.name)
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path} is not valid YAML: {error}") from error
+
+
+def validate(model: type[Model], content: object, file: str, within: str = "") -> Model:
+    """Validate a file's content, or a part of it, whose place in the file is `within`."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(problem, within) for problem in error.errors()]
+        raise StudyError("\n".join([f"{file} is wrong:", *lines])) from error
+
+
+def _explain(problem: ErrorDetails, within: str) -> str:
+    where = (within + ".".join(str(part) for part in problem["loc"])).strip(".") or "the file"
+    if problem["type"] == "missing":
+        return f"  {where}: this key is missing."
+    if problem["type"] == "value_error":
+        return f"  {where}: {problem['ctx']['error']}"
+    return f"  {where}: {problem['msg']}. Got {problem['input']!r} instead."

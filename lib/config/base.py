@@ -1,86 +1,72 @@
-"""What settings are made of, and how they are read: a wrong one raises one `StudyError`.
+"""What settings and sources are made of: the terms that all of them share, and the records that a source yields."""
 
-The message says where it stands, what was expected and what was found. An unknown key is an error.
-"""
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
-
-from lib.exceptions import StudyError, nearest
+from lib.exceptions import nearest
 
 LEVELS = ("level_1", "level_2", "level_3")
 Input = Literal["brand", "text", "image"]
 Text = Literal["plain", "masked", "titled"]
 Split = Literal["random", "grouped"]
-Section = dict[str, Any]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Size = Annotated[int, Field(gt=0)]
 
 
 class Strict(BaseModel):
-    """A mapping in which an unknown key is an error."""
+    """A mapping in which an unknown key is an error, which names the nearest one that is known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def load(model: type[Model], path: Path) -> Model:
-    """Read and validate a YAML file."""
-    if not path.is_file():
-        raise StudyError(f"{path} is missing.")
-    try:
-        return validate(model, yaml.safe_load(path.read_text("utf-8")), path.name)
-    except yaml.YAMLError as error:
-        raise StudyError(f"{path} is not valid YAML: {error}") from error
+    @model_validator(mode="before")
+    @classmethod
+    def _knows_its_keys(cls, content: Any) -> Any:
+        known = sorted(cls.model_fields)
+        if isinstance(content, dict) and (unknown := [str(key) for key in content if key not in known]):
+            hints = "".join(nearest(key, known) for key in unknown)
+            raise ValueError(f"unknown key {', '.join(map(repr, unknown))}; expected one of {known}.{hints}")
+        return content
 
 
-def validate(model: type[Model], content: object, file: str, within: str = "") -> Model:
-    """Validate a file's content, or a part of it, whose place in the file is `within`."""
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        lines = [_explain(model, problem, within) for problem in error.errors()]
-        raise StudyError("\n".join([f"{file} is wrong:", *lines])) from error
+# What every source of products yields, whatever kind of catalogue it is
+
+FIELDS = ("product_id", "brand", "title", "description", *LEVELS)
+PROGRESS_SECONDS = 5.0  # between two lines of a progress bar, which a notebook keeps
+
+# Why something in a source is not among the products.
+MISSING_ID = "missing id"
+REPEATED_ID = "repeated id"
+INVALID = "invalid record"
+CATEGORY_DEPTH = "category depth"
+
+PHOTO = "photo: "
+"""Begins the reasons why a product that is kept has no photo, such as *photo: not found*."""
 
 
-def _explain(model: type[BaseModel], problem: ErrorDetails, within: str) -> str:
-    where = (within + ".".join(str(part) for part in problem["loc"])).strip(".") or "the file"
-    if problem["type"] == "extra_forbidden":
-        key, valid = str(problem["loc"][-1]), _valid_keys(model, problem["loc"][:-1])
-        return f"  {where}: unknown key '{key}'; expected one of {valid}.{nearest(key, valid)}"
-    if problem["type"] == "missing":
-        return f"  {where}: this key is missing."
-    if problem["type"] == "value_error":
-        return f"  {where}: {problem['ctx']['error']}"
-    return f"  {where}: {problem['msg']}. Got {problem['input']!r} instead."
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One product as its source has it: nothing cleaned, HTML included.
+
+    `None` means that the source has no such field. `photo` holds the original bytes of the image file, whatever
+    they are; nobody decodes them before the `image` stage.
+    """
+
+    product_id: str
+    brand: str | None
+    title: str | None
+    description: str | None
+    level_1: str | None
+    level_2: str | None
+    level_3: str | None
+    photo: bytes | None
 
 
-def _valid_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """Follow `loc` through the model's JSON schema to the mapping that it names, and list that mapping's keys."""
-    schema = model.model_json_schema()
-    definitions: dict[str, Any] = schema.get("$defs", {})
-    node: dict[str, Any] = schema
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Something that was in the source and is not among what was collected, and why: a product, a page, a photo."""
 
-    def resolve(node: dict[str, Any]) -> dict[str, Any]:
-        for option in node.get("anyOf", []):
-            if "$ref" in option:
-                node = option
-        return definitions[node["$ref"].rsplit("/", 1)[-1]] if "$ref" in node else node
-
-    for part in loc:
-        node = resolve(node)
-        mapping = node.get("discriminator", {}).get("mapping", {})
-        if part in mapping:
-            node = {"$ref": mapping[str(part)]}
-        elif part in node.get("properties", {}):
-            node = node["properties"][str(part)]
-        else:
-            extra = node.get("additionalProperties") or node.get("items") or {}
-            node = extra if isinstance(extra, dict) else {}
-    return sorted(resolve(node).get("properties", {}))
+    product_id: str | None
+    reason: str
+    detail: str

@@ -1,7 +1,7 @@
-"""All of `params.yaml`."""
+"""All of `params.yaml`, and all of one `catalogues/NAME.yaml`."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -227,7 +227,7 @@ class Transfer(Strict):
 
 
 class Params(Strict):
-    """All of `params.yaml`."""
+    """All of `params.yaml`, and all of one `catalogues/NAME.yaml`."""
 
     study: dict[str, Studied] = Field(min_length=1)
     prepared: dict[str, Studied] = Field(default_factory=dict)
@@ -276,3 +276,48 @@ def _known(where: str, kind: str, names: list[str], known: list[str]) -> None:
     for name in names:
         if name not in known:
             raise ValueError(f"{where} the {kind} '{name}', which is not among {known}.{nearest(name, known)}")
+
+
+# A catalogue
+
+Kind = Literal["table", "crawl", "shop"]
+Section = dict[str, Any]
+
+
+class Backbone(Strict):
+    """The pretrained image network, and the side in pixels of the square photo that it reads.
+
+    `weights` names weights of torchvision, which then replace the file in `params.yaml`. `batch_norm_epsilon` is for
+    weights that were trained with another epsilon than torchvision's network has.
+    """
+
+    backbone: str
+    size: Annotated[int, Field(ge=16, le=1024)]
+    weights: str | None = None
+    batch_norm_epsilon: Annotated[float, Field(gt=0)] | None = None
+
+
+class Catalogue(Strict):
+    """All of one `catalogues/NAME.yaml`.
+
+    The section that is called like `kind` says where the products come from. Only `lib/collect/` knows its keys
+    (`load_section`), so that a new kind of source is no change to any later stage.
+    """
+
+    title: str
+    description: str
+    kind: Kind
+    publish_examples: bool
+    table: Section | None = None
+    crawl: Section | None = None
+    shop: Section | None = None
+    text: list[Literal["title", "description"]] = Field(min_length=1)
+    image: Backbone
+    train_sizes: list[Size | Literal["all"]] = Field(min_length=1)
+    seeds: Size
+
+    @model_validator(mode="after")
+    def _kind_has_its_section(self) -> Self:
+        if getattr(self, self.kind) is None:
+            raise ValueError(f"a catalogue of kind '{self.kind}' needs a section '{self.kind}:'")
+        return self

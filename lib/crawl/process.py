@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from lib.config.records import PROGRESS_SECONDS, Reject
+from lib.config.base import PROGRESS_SECONDS, Reject
 from lib.crawl.products import PageProduct
 from lib.crawl.spec import CrawlSpec
 from lib.exceptions import StudyError

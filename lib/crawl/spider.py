@@ -26,7 +26,7 @@ from scrapy.utils.gz import gunzip, gzip_magic_number
 from scrapy.utils.sitemap import Sitemap
 from twisted.python.failure import Failure
 
-from lib.config.records import INVALID, PHOTO, Reject
+from lib.config.base import INVALID, PHOTO, Reject
 from lib.crawl.polite import CLOSED, Refused
 from lib.crawl.process import Found, Pages, Told
 from lib.crawl.products import PageProduct, parse_page, read_products, resolve

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.config.records import Record
+from lib.config.base import Record
 from lib.demo_shop.lexicon import WEB, stream
 from lib.demo_shop.listings import Listing, listings, truth
 from lib.demo_shop.markup import category_names, category_path, draw_kind, photo_path, product_path

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.config.records import Record
+from lib.config.base import Record
 from lib.demo_shop.lexicon import PAGE, pick, stream
 
 HOME, ROBOTS, SITEMAP = "/", "/robots.txt", "/sitemap.xml"

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from lib.config.records import Record
+from lib.config.base import Record
 from lib.demo_shop.markup import (
     PRIVATE,
     SITEMAP,

@@ -5,7 +5,7 @@ from itertools import islice
 
 import numpy as np
 
-from lib.config.records import Record
+from lib.config.base import Record
 from lib.demo_shop.lexicon import PHOTO, RECORD, RELISTED_TEXT, TEXT, pick, pick_index, stream
 from lib.demo_shop.listings import Listing, blank, damaged_photo, listings, mark_up, mistype
 from lib.demo_shop.photos import Look, draw, placeholder

@@ -17,8 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import BeforeValidator, Field, model_validator
 
-from lib.config import LEVELS, Split, Strict, Text, load_params, root
-from lib.config.base import load
+from lib.config import LEVELS, Split, Strict, Text, load, load_params, root
 from lib.evaluation.bootstrap import CONFIDENCE, Interval, Sample, common_seeds, interval, seed_means
 from lib.evaluation.published import MODELS, published
 from lib.evaluation.samples import MEASURED, Samples

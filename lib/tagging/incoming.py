@@ -11,7 +11,7 @@ from lib.clean.masking import Masker
 from lib.collect.mapping import CategoryRule, Columns, fields, to_product
 from lib.collect.mapping import Mapping as TableMapping
 from lib.collect.rows import Layout, Row, guess_format, read_rows
-from lib.config.records import REPEATED_ID, Record, Reject
+from lib.config.base import REPEATED_ID, Record, Reject
 from lib.exceptions import StudyError, nearest
 from lib.models.inputs import Products
 from lib.tagging.columns import Usual, find_columns, looked_for

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lib import config
-from lib.config.records import PHOTO, Reject
+from lib.config.base import PHOTO, Reject
 from lib.exceptions import StudyError
 from lib.features.vectors import Features, Network, compute
 from lib.files import existing, read_json

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lib import config
 from lib.clean.photos import open_photos
-from lib.config.records import Reject
+from lib.config.base import Reject
 from lib.exceptions import StudyError
 from lib.features.vectors import PART
 from lib.tagging import photo_vectors

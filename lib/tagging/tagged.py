@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.config import LEVELS
-from lib.config.records import Reject
+from lib.config.base import Reject
 from lib.exceptions import StudyError
 from lib.files import whole
 from lib.tagging.promises import Shares, listed, tempered

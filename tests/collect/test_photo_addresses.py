@@ -97,7 +97,7 @@ def test_no_photo_at_all_fails_the_stage(mine, site):
         ({"hosts": []}, "table.images.addresses.hosts: List should have at least 1 item"),
         ({"hosts": ["http://shop.example/"]}, "expected a host such as 'www.example.com' or 'localhost:8000'"),
         ({"retrys": 3}, "Did you mean 'retries'?"),
-        ({"start": []}, "table.images.addresses.start: unknown key 'start'"),
+        ({"start": []}, "table.images.addresses: unknown key 'start'"),
     ],
 )
 def test_a_wrong_key_or_value(mine, site, keys, message):

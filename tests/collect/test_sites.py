@@ -11,7 +11,7 @@ import pytest
 from loopback import Site
 
 from lib.collect.sites import ShopSource, read_shop, read_site, site_of
-from lib.config.records import PHOTO, Record, Reject
+from lib.config.base import PHOTO, Record, Reject
 from lib.demo_shop import generate
 from lib.demo_shop.answers import AT_MOST, LOST_PAGES, LOST_PHOTOS, RATES, web_truth
 from lib.demo_shop.server import running

@@ -11,7 +11,7 @@ from made_table import COLUMNS, ROWS, Mine, as_csv, as_lines, as_parquet
 
 from lib.collect import Summary
 from lib.collect.rows import Layout, guess_format, read_rows
-from lib.config.records import CATEGORY_DEPTH, INVALID
+from lib.config.base import CATEGORY_DEPTH, INVALID
 from lib.exceptions import StudyError
 
 WRITERS = {"products.csv": as_csv, "products.jsonl": as_lines, "products.parquet": as_parquet}

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from loopback import Answer, Site, png
 
-from lib.config.records import Reject
+from lib.config.base import Reject
 from lib.crawl import polite, spider
 from lib.crawl.process import crawl
 from lib.crawl.products import PageProduct

@@ -119,7 +119,7 @@ def test_a_name_that_has_private_addresses_only_is_known_as_such():
         ({"products": "("}, "should be a valid regular expression"),
         ({"follow": "["}, "should be a valid regular expression"),
         ({"requests_per_second": 0}, "greater than 0"),
-        ({"robot": False}, "Extra inputs are not permitted"),
+        ({"robot": False}, "unknown key 'robot'; .* Did you mean 'robots'?"),
     ],
 )
 def test_what_a_catalogue_says_wrong_of_a_crawl_is_refused(change, message):
