@@ -17,7 +17,7 @@ computed from them, row 0 being the estimate and the other rows its draws, `inte
 0.75
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
@@ -124,11 +124,14 @@ def resample(
     weights
         What `group_weights` returns for all groups of the catalogue.
     """
-    present = np.unique(np.concatenate(groups))
-    sums = np.stack([_group_sums(*pair, present) for pair in zip(correct, groups, strict=True)], axis=1)
-    flat = sums.reshape(len(present), -1)
-    totals = np.concatenate([chunk @ flat for chunk in _float_weights(weights, present)])
-    totals = totals.reshape(len(weights), *sums.shape[1:]).astype(np.float64)
+    present, flat = np.unique(np.concatenate(groups)), []
+    for right, members in zip(correct, groups, strict=True):
+        columns = np.column_stack([right, np.ones(len(right), bool)])  # the last one counts rows
+        flat.append(_group_sums(columns, np.searchsorted(present, members), len(present)).astype(np.float32))
+    sums = np.concatenate(flat, axis=1)
+    chunks = (weights[start : start + DRAWS_AT_ONCE, present] for start in range(0, len(weights), DRAWS_AT_ONCE))
+    totals = np.concatenate([chunk.astype(np.float32) @ sums for chunk in chunks]).astype(np.float64)
+    totals = totals.reshape(len(weights), len(seeds), -1)
     with np.errstate(invalid="ignore"):
         draws = totals[..., :-1] / totals[..., -1:]
     return Sample(tuple(seeds), np.stack([rows.mean(axis=0) for rows in correct]), draws)
@@ -147,13 +150,13 @@ def conditional(sample: Sample) -> Sample:
 
 def intervals(sample: Sample) -> list[Interval]:
     """Return the mean over seeds of each metric, with its 95% interval (percentiles of the draws)."""
-    return _summarise(sample.values.mean(axis=0), _mean_draws(sample))
+    return [interval(metric) for metric in seed_means([sample])[0].T]
 
 
 def differences(a: Sample, b: Sample) -> list[Interval]:
     """Return the difference a - b of each metric, paired by seed and by group of products (see `seed_means`)."""
     first, second = seed_means([a, b])
-    return _summarise(first[0] - second[0], first[1:] - second[1:])
+    return [interval(metric) for metric in (first - second).T]
 
 
 def seed_means(samples: Sequence[Sample]) -> list[Floats]:
@@ -168,7 +171,9 @@ def seed_means(samples: Sequence[Sample]) -> list[Floats]:
     """
     if len(common := common_seeds(samples)) > 1:
         samples = [sample.only(common) if len(sample.seeds) > 1 else sample for sample in samples]
-    return [np.vstack([sample.values.mean(axis=0), _mean_draws(sample)]) for sample in samples]
+    shares = [seed_weights(len(sample.seeds), len(sample.draws)) for sample in samples]
+    drawn = [np.einsum("ds,dsm->dm", share, sample.draws) for share, sample in zip(shares, samples, strict=True)]
+    return [np.vstack([sample.values.mean(axis=0), means]) for sample, means in zip(samples, drawn, strict=True)]
 
 
 def common_seeds(samples: Sequence[Sample]) -> list[int]:
@@ -219,32 +224,11 @@ def drawn_sums(values: npt.NDArray[Any], groups: npt.NDArray[np.integer[Any]], w
     float64 (1 + draws, columns).
     """
     weights = weights if np.issubdtype(weights.dtype, np.floating) else weights.astype(np.float64)
-    by_group = np.zeros((weights.shape[1], values.shape[1]))
-    np.add.at(by_group, groups, values)
+    by_group = _group_sums(values, groups, weights.shape[1])
     drawn = np.einsum("dg,gc->dc", weights, by_group.astype(weights.dtype), optimize=False)
     return np.vstack([by_group.sum(axis=0), drawn])
 
 
-def _group_sums(
-    correct: npt.NDArray[np.bool_], groups: npt.NDArray[np.integer[Any]], present: npt.NDArray[Any]
-) -> npt.NDArray[np.float32]:
-    """Add up each column, and a last one that counts rows, within each group: (groups present, columns + 1)."""
-    place = np.searchsorted(present, groups)
-    columns = [*correct.T, np.ones(len(correct), bool)]
-    sums = [np.bincount(place, weights=column, minlength=len(present)) for column in columns]
-    return np.stack(sums, axis=1).astype(np.float32)
-
-
-def _float_weights(weights: npt.NDArray[np.uint8], present: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.float32]]:
-    for start in range(0, len(weights), DRAWS_AT_ONCE):
-        yield weights[start : start + DRAWS_AT_ONCE, present].astype(np.float32)
-
-
-def _mean_draws(sample: Sample) -> Floats:
-    shares = seed_weights(len(sample.seeds), len(sample.draws))
-    mean: Floats = np.einsum("ds,dsm->dm", shares, sample.draws)
-    return mean
-
-
-def _summarise(means: Floats, draws: Floats) -> list[Interval]:
-    return [interval(np.concatenate([[mean], drawn])) for mean, drawn in zip(means, draws.T, strict=True)]
+def _group_sums(values: npt.NDArray[Any], groups: npt.NDArray[np.integer[Any]], count: int) -> Floats:
+    """Add up each column within each group: (groups, columns)."""
+    return np.stack([np.bincount(groups, column, count) for column in values.T], axis=1)

@@ -7,7 +7,7 @@ its uncertainty: where they are all the same, or where many of them have no row 
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise, product
 from operator import itemgetter
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -51,15 +51,8 @@ def right_after(shares: Shares, level: int) -> tuple[Floats, Floats]:
     return both / of_right, (np.asarray(shares[f"level_{level}"], np.float64) - both) / of_wrong
 
 
-def _hangs_on(shares: Shares, level: int) -> Floats:
-    right, wrong = right_after(shares, level)
-    return right - wrong
-
-
 QUANTITIES: dict[str, tuple[str, Callable[[Shares], Floats]]] = {
-    "level_1": ("accuracy of level 1", itemgetter("level_1")),
-    "level_2": ("accuracy of level 2", itemgetter("level_2")),
-    "level_3": ("accuracy of level 3", itemgetter("level_3")),
+    **{level: (f"accuracy of level {level[-1]}", itemgetter(level)) for level in LEVELS},
     "mean": ("mean accuracy of the levels", itemgetter("mean")),
     "path": ("path accuracy", itemgetter("path")),
     "valid_share": ("share of valid paths", itemgetter("valid_share")),
@@ -68,11 +61,11 @@ QUANTITIES: dict[str, tuple[str, Callable[[Shares], Floats]]] = {
     "level_2_where_level_1_is_wrong": ("accuracy of level 2 where level 1 is wrong", lambda of: right_after(of, 2)[1]),
     "level_2_hangs_on_level_1": (
         "accuracy of level 2 where level 1 is right, minus where it is wrong",
-        lambda of: _hangs_on(of, 2),
+        lambda of: np.subtract(*right_after(of, 2)),
     ),
     "level_3_hangs_on_level_2": (
         "accuracy of level 3 where level 2 is right, minus where it is wrong",
-        lambda of: _hangs_on(of, 3),
+        lambda of: np.subtract(*right_after(of, 3)),
     ),
 }
 """Name (of a rule's `metric` in `claims.yaml`) -> the quantity in prose, and how it is made from shares of rows."""
@@ -84,17 +77,13 @@ def _quantity(name: str) -> str:
     return name
 
 
-def _term(value: Any) -> Any:
-    return {"variant": value} if isinstance(value, str) else value
-
-
-def _list(value: Any) -> Any:
+def _several(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
 Decoding = Literal["independent", "valid_path", "hard", "soft", "soft_child"]
 Quantity = Annotated[str, BeforeValidator(_quantity)]
-Quantities = Annotated[list[Quantity], BeforeValidator(_list), Field(min_length=1)]
+Quantities = Annotated[list[Quantity], BeforeValidator(_several), Field(min_length=1)]
 
 
 class Term(Strict):
@@ -105,54 +94,42 @@ class Term(Strict):
     metric: Quantity | None = None
 
 
-OneTerm = Annotated[Term, BeforeValidator(_term)]
-Terms = Annotated[list[OneTerm], BeforeValidator(_list)]
+OneTerm = Annotated[Term, BeforeValidator(lambda value: {"variant": value} if isinstance(value, str) else value)]
+Terms = Annotated[list[OneTerm], BeforeValidator(_several)]
 
 
 class Rule(Strict):
     """What is measured (the effect), and what it must be: above or below a bound, or no farther from 0 than one.
 
+    The effect is a minus b, for each quantity, each a and each b; a itself where there is no b.
+
     Attributes
     ----------
-    kind
-        `difference`: a minus b, for each quantity, each a and each b; a itself where there is no b.
-        `gain`: what a doubling of the training rows brings a, between neighbouring sizes - at each step, at the last
-        one, or (`slowdown`) at the last but one minus at the last.
-        `trend`: a minus b at the smallest training size, minus the same at the largest.
-    train_sizes
-        Of a difference: the sizes to look at, of those at which all was measured. `smallest` and `second_largest` are
-        for claims on little data, and never the largest size of any run.
-    steps
-        Of a gain.
+    at
+        Where it is measured, of the training sizes at which all was:
+
+        - `each`, the `largest`, or the `smallest` or `second_largest`; these two are for claims on little data, and
+          never the largest size of any run;
+        - `trend`: at the smallest size, minus the same at the largest;
+        - `each_step` or `last_step`: what a doubling of the training rows adds to it, between neighbouring sizes;
+        - `slowdown`: that of the last step but one, minus that of the last.
     above, below, within
         Exactly one of them. Bounds are shares, 0.01 being one percentage point.
     """
 
-    kind: Literal["difference", "gain", "trend"]
     metric: Quantities
     a: Annotated[Terms, Field(min_length=1)]
     b: Terms = Field(default_factory=list)
-    train_sizes: Literal["smallest", "second_largest", "largest", "each"] | None = None
-    steps: Literal["each", "last", "slowdown"] | None = None
+    at: Literal["each", "smallest", "second_largest", "largest", "trend", "each_step", "last_step", "slowdown"]
     above: float | None = None
     below: float | None = None
     within: Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
-    def _fits_its_kind(self) -> Self:
+    def _has_one_bound(self) -> Self:
         given = [name for name in ("above", "below", "within") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"a rule needs exactly one of 'above', 'below' and 'within'. Found {given or 'none'}")
-        needed, others = {
-            "difference": ({"train_sizes"}, {"b"}),
-            "gain": ({"steps"}, set()),
-            "trend": ({"b"}, set()),
-        }[self.kind]
-        found = {name for name in ("b", "train_sizes", "steps") if getattr(self, name)}
-        if not needed <= found <= needed | others:
-            raise ValueError(
-                f"a '{self.kind}' needs {sorted(needed)} and may have {sorted(others)}. Found {sorted(found)}"
-            )
         return self
 
     @property
@@ -165,7 +142,7 @@ class Rule(Strict):
     def slack(self, effect: float) -> float:
         """Return by how much an effect keeps the bound; negative by how much it breaks it.
 
-        >>> rule = {"kind": "difference", "metric": "mean", "a": "brand", "train_sizes": "largest"}
+        >>> rule = {"metric": "mean", "a": "brand", "at": "largest"}
         >>> Rule(**rule, below=0.5).slack(0.25), Rule(**rule, within=0.5).slack(-0.75)
         (0.25, -0.25)
         """
@@ -175,7 +152,7 @@ class Rule(Strict):
     def verdict(self, low: float, high: float) -> str:
         """Say whether an interval lies inside the bound, outside it, or on both sides.
 
-        >>> rule = {"kind": "difference", "metric": "mean", "a": "brand", "train_sizes": "largest"}
+        >>> rule = {"metric": "mean", "a": "brand", "at": "largest"}
         >>> above, within = Rule(**rule, above=0.0), Rule(**rule, within=0.1)
         >>> [above.verdict(*pair) for pair in ((0.1, 0.2), (-0.2, 0.0), (-0.1, 0.1), (0.0, 0.0))]
         ['holds', 'fails', 'inconclusive', 'fails']
@@ -271,7 +248,7 @@ class Summand(NamedTuple):
 
 
 Comparison = tuple[Summand, ...]
-"""Its sum is the effect; of two, the first is a and the second b; of four, the first two are a."""
+"""Its sum is the effect. One quantity is a; of several, the first half is a and the second b."""
 
 
 class Seen(NamedTuple):
@@ -313,22 +290,18 @@ def ledger(claims: Claims, samples: Samples) -> pd.DataFrame:
 def _measured(way: Way, samples: Samples) -> Seen:
     """Look at the samples in one way: of each variant the runs of one recipe, on the rows that the way looks at."""
     here = {m: sample for m, sample in samples.items() if (m.text, m.split) == (way.text, way.split)}
-    places = {m.variant: way.variants.get(m.variant, way) for m in here}
     trained = {(m.variant, m.recipe) for m in here}
-    recipes = {
-        variant: next((recipe for recipe in (*place.recipes, NO_RECIPE) if (variant, recipe) in trained), "")
-        for variant, place in places.items()
-    }
-    models = {
-        (m.variant, str(m.decoding), m.train_size): (sample, f"{m.recipe} {m.measured_on}")
-        for m, sample in here.items()
-        if (m.recipe, m.measured_on) == (recipes[m.variant], places[m.variant].measured_on)
-    }
+    models = {}
+    for m, sample in here.items():
+        place = way.variants.get(m.variant, way)
+        recipe = next((name for name in (*place.recipes, NO_RECIPE) if (m.variant, name) in trained), "")
+        if (m.recipe, m.measured_on) == (recipe, place.measured_on):
+            models[m.variant, m.decoding, m.train_size] = sample, f"{m.recipe} {m.measured_on}"
     stand_ins = {
-        (variant, decoding, size): models[variant, other, size]
-        for variant, decoding, size in models
-        if (other := {str(k): str(v) for k, v in places[variant].decodings.items()}.get(decoding))
-        and (variant, other, size) in models
+        (variant, str(asked), size): model
+        for (variant, decoding, size), model in models.items()
+        for asked, other in way.variants.get(variant, way).decodings.items()
+        if decoding == other
     }
     return Seen({**models, **stand_ins}, max((m.train_size for m in here), default=0))
 
@@ -347,9 +320,7 @@ def _published(figure: str | None) -> Seen:
                     numbers["mean"] = sum(numbers[level] for level in LEVELS) / len(LEVELS)
                 values = np.array([[numbers.get(metric, np.nan) for metric in MEASURED]])
                 models[str(variant), str(decoding), size] = Sample((0,), values, values[None]), PUBLISHED
-    # The sequential network has one bar a level: what its greedy choices reach.
-    greedy = {(v, "hard", size): model for (v, _, size), model in models.items() if v == "sequential"}
-    return Seen({**models, **greedy}, int(every["train_size"].max()))
+    return Seen(models, int(every["train_size"].max()))
 
 
 def _judge(rule: Rule, seen: Seen) -> dict[str, object]:
@@ -359,14 +330,13 @@ def _judge(rule: Rule, seen: Seen) -> dict[str, object]:
     except NotMeasuredError as error:
         return {"verdict": NOT_MEASURED, "a": "", "b": "", "comparisons": 0, "holding": 0, "why": str(error)}
     decides = min(range(len(asked)), key=lambda n: (WORST_FIRST.index(str(judged[n]["verdict"])), judged[n]["slack"]))
-    texts = [_describe(summand, seen) for summand in asked[decides]]
-    if len(texts) == 4:
-        texts = [f"{first} - {second}" for first, second in zip(texts[::2], texts[1::2], strict=True)]
+    comparison = asked[decides]
+    half = max(len(comparison) // 2, 1)
     return {
         **judged[decides],
-        "a": texts[0],
-        "b": "".join(texts[1:]),
-        "train_size": max(summand.train_size for summand in asked[decides]),
+        "a": _describe(comparison[:half], seen),
+        "b": _describe(comparison[half:], seen),
+        "train_size": max(summand.train_size for summand in comparison),
         "comparisons": len(asked),
         "holding": sum(one["verdict"] == "holds" for one in judged),
     }
@@ -378,36 +348,38 @@ def _comparisons(rule: Rule, seen: Seen) -> list[Comparison]:
     if missing := dict.fromkeys(f"{term.variant} {term.decoding}" for term in terms if not seen.sizes([term])):
         raise NotMeasuredError(f"no runs of {', '.join(missing)}")
     sizes = seen.sizes(terms)
-    if not (found := list(_asked(rule, sizes, seen.largest))):
+    others: list[Term] | list[None] = rule.b or [None]
+    found = [
+        tuple(
+            Summand(sign * weight, term, term.metric or metric, size)
+            for weight, size in weighted
+            for sign, term in ((1, a), (-1, b))
+            if term
+        )
+        for weighted in _weighted_sizes(rule.at, sizes, seen.largest)
+        for metric, a, b in product(rule.metric, rule.a, others)
+    ]
+    if not found:
         raise NotMeasuredError(f"measured together at the training sizes {sizes}, which is not what the rule needs")
     return found
 
 
-def _asked(rule: Rule, sizes: list[int], largest: int) -> Iterator[Comparison]:
-    def summand(weight: float, term: Term, metric: str, size: int) -> Summand:
-        return Summand(weight, term, term.metric or metric, size)
+def _weighted_sizes(at: str, sizes: list[int], largest: int) -> list[list[tuple[float, int]]]:
+    """Return where a rule measures its effect: for each comparison training sizes, and what each counts for.
 
-    def per_doubling(sign: float, term: Term, metric: str, step: tuple[int, int]) -> Comparison:
-        weight = sign / math.log2(step[1] / step[0])
-        return summand(weight, term, metric, step[1]), summand(-weight, term, metric, step[0])
-
-    steps = list(pairwise(sizes))
-    if rule.kind == "difference":
-        smaller = [size for size in sizes if size < largest]
-        chosen = {"smallest": smaller[:1], "second_largest": smaller[-1:], "largest": sizes[-1:], "each": sizes}
-        others: Sequence[Term | None] = rule.b or [None]
-        for size, metric, a, b in product(chosen[rule.train_sizes or "each"], rule.metric, rule.a, others):
-            yield summand(1, a, metric, size), *([summand(-1, b, metric, size)] if b else [])
-    elif rule.kind == "trend" and len(sizes) > 1:
-        for metric, a, b in product(rule.metric, rule.a, rule.b):
-            first = summand(1, a, metric, sizes[0]), summand(-1, b, metric, sizes[0])
-            yield *first, summand(-1, a, metric, sizes[-1]), summand(1, b, metric, sizes[-1])
-    elif rule.kind == "gain" and rule.steps == "slowdown":
-        for metric, a, (before, last) in product(rule.metric, rule.a, list(pairwise(steps))[-1:]):
-            yield *per_doubling(1, a, metric, before), *per_doubling(-1, a, metric, last)
-    elif rule.kind == "gain":
-        for metric, a, step in product(rule.metric, rule.a, steps if rule.steps == "each" else steps[-1:]):
-            yield per_doubling(1, a, metric, step)
+    >>> _weighted_sizes("trend", [1, 4, 8], 8), _weighted_sizes("last_step", [1, 2, 8], 8)
+    ([[(1, 1), (-1, 8)]], [[(0.5, 8), (-0.5, 2)]])
+    """
+    smaller = [size for size in sizes if size < largest]
+    single = {"each": sizes, "smallest": smaller[:1], "second_largest": smaller[-1:], "largest": sizes[-1:]}
+    if at in single:
+        return [[(1, size)] for size in single[at]]
+    if at == "trend":
+        return [[(1, sizes[0]), (-1, sizes[-1])]] if len(sizes) > 1 else []
+    steps = [[(1 / math.log2(b / a), b), (-1 / math.log2(b / a), a)] for a, b in pairwise(sizes)]
+    if at == "slowdown":
+        return [[*before, *((-weight, size) for weight, size in last)] for before, last in list(pairwise(steps))[-1:]]
+    return steps if at == "each_step" else steps[-1:]
 
 
 def _compare(rule: Rule, comparison: Comparison, seen: Seen, asked: int) -> dict[str, Any]:
@@ -431,8 +403,12 @@ def _compare(rule: Rule, comparison: Comparison, seen: Seen, asked: int) -> dict
     return {**numbers, "low": effect.low, "high": effect.high, "seeds": seeds, "verdict": said, "why": why}
 
 
-def _describe(one: Summand, seen: Seen) -> str:
-    """Describe one side: variant, decoding, recipe, rows measured, quantity and training size."""
-    decoding = "" if one.term.decoding == "independent" else one.term.decoding
-    words = seen.models[one.term.variant, one.term.decoding, one.train_size][1]
-    return " ".join([*filter(None, (one.term.variant, decoding, words, one.metric)), f"@{one.train_size}"])
+def _describe(side: Comparison, seen: Seen) -> str:
+    """Describe one side, what is added in it and subtracted: variant, decoding, recipe, rows, quantity and size."""
+    said = ""
+    for weight, term, metric, size in side:
+        joint = "" if not said else " - " if weight * side[0].weight < 0 else " + "
+        decoding = "" if term.decoding == "independent" else term.decoding
+        words = seen.models[term.variant, term.decoding, size][1]
+        said += joint + " ".join([*filter(None, (term.variant, decoding, words, metric)), f"@{size}"])
+    return said

@@ -37,12 +37,13 @@ def world(claim: Claim, effect: float) -> dict[tuple[str, str, int], dict[str, f
     """Make up what every model reaches at every size, so that each comparison of a rule has this effect."""
     rule, found = claim.rule, {}
     for place, size in enumerate(SIZES):
-        lead = {"each": effect * place, "last": effect * place, "slowdown": 0.05 * place + (effect if place else 0)}
-        ahead = lead.get(rule.steps, effect if rule.kind == "difference" or place == 0 else 0)
+        lead = {"trend": 0 if place else effect, "slowdown": 0.05 * place + (effect if place else 0)}
+        lead |= dict.fromkeys(("each_step", "last_step"), effect * place)
+        ahead = lead.get(rule.at, effect)
         for term in rule.b:
             found[term.variant, term.decoding, size] = with_quantity(rule.metric[0], 0.2)
         for term in rule.a:
-            low = 0.2 if rule.b else 0.4 if rule.steps else 0.0
+            low = 0.2 if rule.b else 0.4 if rule.at in ("each_step", "last_step", "slowdown") else 0.0
             found[term.variant, term.decoding, size] = with_quantity(rule.metric[0], low + ahead)
         if any(term.metric for term in rule.b):  # of one model
             found[rule.a[0].variant, rule.a[0].decoding, size] = shares(**{rule.metric[0]: 0.5 + effect})
