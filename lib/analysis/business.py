@@ -8,6 +8,7 @@ Shares are of distinct products: near-duplicates count as one. Intervals are 95%
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Literal, NamedTuple, cast
 
 import numpy as np
@@ -17,14 +18,14 @@ from scipy.stats import binomtest
 
 from lib import config
 from lib.clean.splits import test_rows, training_rows, tuning_rows
-from lib.config import LEVELS, build_dir
+from lib.config import LEVELS
 from lib.evaluation.bootstrap import SEED, Floats, Interval, drawn_sums, group_weights, interval
 from lib.exceptions import StudyError
-from lib.files import existing, read_table
+from lib.files import read_table
 from lib.models.fusion import path_numbers
-from lib.models.inputs import Products
+from lib.models.inputs import Products, load_catalogue_data
 from lib.tagging.calibrate import fit_scales, group_shares, is_right
-from lib.tagging.guarantee import needed, representatives, smallest_listed, thresholds
+from lib.tagging.guarantee import representatives, smallest_listed, thresholds
 from lib.tagging.promises import Candidates, Promises, Threshold, tagged_depth
 from lib.tagging.tagger import Tagger, Tags, trained_tagger
 from lib.training.runs import Run
@@ -110,8 +111,8 @@ class Deployed(NamedTuple):
 
     def promising(self, promises: Promises) -> "Deployed":
         """Return the same model with other promises."""
-        taxonomy = {"levels": self.tagger.levels, "paths": self.tagger.paths}
-        tagger = Tagger(self.tagger.about, taxonomy, self.tagger.model, promises)
+        tagger = copy(self.tagger)
+        tagger.promises = promises
         return self._replace(tagger=tagger, promises=promises)
 
 
@@ -149,32 +150,22 @@ def open_deployed(catalogue: str) -> Deployed:
     StudyError
         If the model, or an earlier stage's output, is missing.
     """
-    settings, folder = config.load_params().business, build_dir(catalogue)
-    columns = [f"{level}_code" for level in LEVELS]
-    text = {"plain": "text", "masked": "masked_text"}.get(settings.text)
-    if text is None:
-        raise StudyError("business.text: a tagger reads plain or masked text. Got titled instead.")
-    wanted = ["brand", text, "group", "sampling_key", f"{settings.split}_split", *columns]
-    products = pd.read_parquet(existing(folder / "clean" / "products.parquet"), columns=wanted)
+    settings, data = config.load_params().business, load_catalogue_data(catalogue)
     sizes = config.load_catalogue(catalogue).train_sizes
     numbers = [size for size in sizes if isinstance(size, int)]
     size: int | Literal["all"] = "all" if len(numbers) < len(sizes) else max(numbers)
     run = Run(settings.recipe, settings.text, settings.split, size, 0)
-    train, held = training_rows(products, settings.split, run.size, run.seed)
+    train, held = training_rows(data.products, settings.split, run.size, run.seed)
     tagger = trained_tagger(catalogue, settings.variant, run.key(len(train)), settings.text)
-    features = np.load(existing(folder / "image" / "features.npy"), mmap_mode="r")
     fusion = cast(config.PathFusionVariant, tagger.model.settings.variant)  # a tagger has no other
-    tuned = tuning_rows(products, held, fusion.tuning_share)
+    tuned, products = tuning_rows(data.products, held, fusion.tuning_share), data.as_products(tagger.inputs, run.text)
 
     def held_out(rows: Ints) -> HeldOut:
-        table, keys = products.iloc[rows], products["sampling_key"].to_numpy(np.uint64)[rows]
-        image = np.asarray(features[rows]) if "image" in tagger.inputs else None
-        new = Products.of(table["brand"].tolist(), table[text].tolist(), image)
-        group = table["group"].to_numpy(np.int32)
-        return HeldOut(new, table[columns].to_numpy(np.int16), group, representatives(group, keys))
+        group, keys = (data.products[name].to_numpy()[rows] for name in ("group", "sampling_key"))
+        return HeldOut(products.take(rows), data.codes[rows], group, representatives(group, keys))
 
     tuning, calibration = held_out(np.sort(held[tuned])), held_out(np.sort(held[~tuned]))
-    test = held_out(np.sort(test_rows(products, settings.split)))
+    test = held_out(test_rows(data.products, settings.split))
     if not len(calibration.group) or not len(test.group):
         raise StudyError(f"'{catalogue}' has no validation or no test products left to make and to check promises on.")
     scales = fit_scales(tagger, tuning.products, tuning.codes, tuning.group)
@@ -197,7 +188,8 @@ def make_promises(deployed: Deployed, calibration: Judgement, tuning: Judgement)
     """Make the promises on calibration products, one product a group, and return the model with them."""
     settings, one, tuned = deployed.settings, deployed.calibration.one_each, deployed.tuning.one_each
     confidence, right, tried = calibration.confidence[one], calibration.right[one], tuning.confidence[tuned]
-    limits = {p: lowest(settings, confidence, right, tried, p) for p in settings.precisions}
+    certainty, steps = settings.certainty, settings.steps
+    limits = {p: thresholds(confidence, right, tried, p, certainty, steps) for p in settings.precisions}
     candidates = []
     for precision, values in limits.items():
         truth = calibration.truth[one][tagged_depth(confidence, values) < len(LEVELS)]
@@ -211,13 +203,6 @@ def make_promises(deployed: Deployed, calibration: Judgement, tuning: Judgement)
         for depth, value in enumerate(values, 1)
     ]
     return deployed.promising(deployed.promises.model_copy(update={"thresholds": made, "candidates": candidates}))
-
-
-def lowest(
-    settings: config.BusinessParams, confidence: Floats, right: Bools, tuning: Floats, precision: float
-) -> list[float | None]:
-    """Return the thresholds of one promise (`lib.tagging.guarantee.thresholds`) with the study's settings."""
-    return thresholds(confidence, right, tuning, precision, settings.certainty, settings.steps)
 
 
 def depths(deployed: Deployed, judged: Judgement, precision: float) -> Ints:
@@ -275,17 +260,14 @@ def of_a_thousand(kept: pd.DataFrame, review_seconds: float) -> pd.DataFrame:
         `precision, unit, whole, whole_wrong, parent, parent_wrong, review, minutes` (of the reviews)`,
         minutes_with_parents` (if people also complete what is tagged to a parent level).
     """
-    rows = []
-    for (precision, unit), part in kept.groupby(["precision", "unit"], sort=False):
-        of_depth = part.set_index("depth")
-        shares, wrong = 1000 * of_depth["share"], (1 - of_depth["achieved"]).fillna(0)
-        whole, review, tagged = float(shares["3"]), 1000 - float(shares[SOME_LEVEL]), shares[["2", "1"]]
-        minutes = review_seconds / 60
-        counts = (whole, whole * wrong["3"], tagged.sum(), (tagged * wrong[["2", "1"]]).sum(), review)
-        rows.append((precision, unit, *counts, review * minutes, (review + tagged.sum()) * minutes))
-    columns = ["precision", "unit", "whole", "whole_wrong", "parent", "parent_wrong", "review", "minutes"]
-    table = pd.DataFrame(rows, columns=[*columns, "minutes_with_parents"])
-    return table.sort_values(["unit", "precision"], key=lambda c: c.map(UNITS.index) if c.name == "unit" else c)
+    counts = kept.assign(share=1000 * kept["share"], wrong=1000 * kept["share"] * (1 - kept["achieved"]).fillna(0))
+    wide = counts.pivot(index=["unit", "precision"], columns="depth", values=["share", "wrong"])
+    share, wrong = wide["share"], wide["wrong"]
+    parent, review = share["2"] + share["1"], 1000 - share[SOME_LEVEL]
+    table = pd.DataFrame({"whole": share["3"], "whole_wrong": wrong["3"], "parent": parent})
+    table = table.assign(parent_wrong=wrong["2"] + wrong["1"], review=review, minutes=review * review_seconds / 60)
+    table = table.assign(minutes_with_parents=(review + parent) * review_seconds / 60).reset_index()
+    return table[["precision", "unit", *table.columns[2:]]]
 
 
 def resample_promises(deployed: Deployed, calibration: Judgement, tuning: Judgement, test: Judgement) -> pd.DataFrame:
@@ -320,7 +302,7 @@ def resample_promises(deployed: Deployed, calibration: Judgement, tuning: Judgem
         tested[drawn[counts[0] :]] = True
         on_test = shares * tested[member]
         for precision in settings.precisions:
-            limits = lowest(settings, confidence[held], right[held], tuned, precision)
+            limits = thresholds(confidence[held], right[held], tuned, precision, settings.certainty, settings.steps)
             for name, tagged, correct in _by_depth(tagged_depth(confidence, limits), right):
                 limit = None if name == SOME_LEVEL else limits[int(name) - 1]
                 kept = [share(correct, tagged, weights) for weights in (on_test, shares)]
@@ -366,8 +348,8 @@ def calibrations(
     """
     groups, bins, tagger = Groups.of(deployed.test.group), deployed.settings.bins, deployed.tagger
     same = {name: [1.0] * len(LEVELS) for name in tagger.model.parts}
-    added_up = tagger.model.with_weights(dict.fromkeys(tagger.model.weights, same))
-    even = Tagger(tagger.about, {"levels": tagger.levels, "paths": tagger.paths}, added_up)
+    even = copy(tagger)
+    even.model, even.promises = tagger.model.with_weights(dict.fromkeys(tagger.model.weights, same)), None
     errors, diagram = [], []
     for hidden in hidden_sets:
         fitted, plain = judge(tagger, deployed.test, hidden), judge(even, deployed.test, hidden)
@@ -536,16 +518,3 @@ def by_category(deployed: Deployed, test: Judgement) -> pd.DataFrame:
             rows.append((name, groups.shares[inside].sum(), *shares, *achieved))
     columns = ["category", "products", "whole", "level_2", "level_1", "people", "achieved", "low", "high"]
     return pd.DataFrame(rows, columns=columns).sort_values(["products", "category"], ascending=[False, True])
-
-
-def summary(deployed: Deployed) -> pd.DataFrame:
-    """Return in one row what the tables are of, for whoever reads them without the model."""
-    settings, shown = deployed.settings, shown_precision(deployed)
-    parts = {"tuning": deployed.tuning, "calibration": deployed.calibration, "test": deployed.test}
-    asked = settings.model_dump(include={"variant", "recipe", "text", "split", "precision", "certainty"})
-    more = {"coverage": settings.coverage, "review_seconds": settings.review_seconds, "shown_precision": shown}
-    more |= {"wrong_tag_cost": settings.costs.wrong_tag, "review_cost": settings.costs.review}
-    counts = {f"{name}_products": len(part.group) for name, part in parts.items()}
-    distinct = {f"{name}_groups": len(part.one_each) for name, part in parts.items()}
-    need = needed(shown, settings.certainty)
-    return pd.DataFrame([asked | more | {"trained_on": deployed.trained_on} | counts | distinct | {"needed": need}])

@@ -108,17 +108,15 @@ def _areas(avoided: Floats, order: Ints) -> Floats:
     return np.array(areas)
 
 
-def costs(deployed: Deployed, calibration: Judgement, test: Judgement) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Add up what whole-path tagging costs, per 1,000 distinct test products, by the confidence that it asks for.
+def costs(deployed: Deployed, calibration: Judgement, test: Judgement) -> pd.DataFrame:
+    """Add up what whole-path tagging costs, per 1,000 distinct test products, by the rule.
 
     A product at or above the threshold is tagged, and costs if that is wrong; every other one is reviewed, by people
     who are taken to be right.
 
     Returns
     -------
-    curve
-        `threshold, tagged, cost`.
-    marks
+    DataFrame
         `rule, threshold, tagged, cost, low, high`: tag all, review all, the threshold at which the expected costs are
         equal, the cheapest threshold on calibration products, and those that are promised.
     """
@@ -135,15 +133,7 @@ def costs(deployed: Deployed, calibration: Judgement, test: Judgement) -> tuple[
         tagged = confidence >= limit
         cost = 1000 * np.where(tagged, wrong * price.wrong_tag, price.review)
         marks.append((rule, limit, groups.ratio(tagged, everything).mean, *groups.ratio(cost, everything)))
-    order = np.argsort(-confidence, kind="stable")
-    weights = groups.shares[order] / groups.shares.sum()
-    tagged = np.concatenate([[0.0], np.cumsum(weights)])
-    lost = np.concatenate([[0.0], np.cumsum(weights * wrong[order])])
-    cost = 1000 * (lost * price.wrong_tag + (1 - tagged) * price.review)
-    at = np.unique(np.round(np.linspace(0, len(order), 201)).astype(np.int64))
-    limits = np.concatenate([[np.inf], confidence[order]])
-    curve = pd.DataFrame({"threshold": limits[at], "tagged": tagged[at], "cost": cost[at]})
-    return curve, pd.DataFrame(marks, columns=["rule", "threshold", "tagged", "cost", "low", "high"])
+    return pd.DataFrame(marks, columns=["rule", "threshold", "tagged", "cost", "low", "high"])
 
 
 def _cheapest(deployed: Deployed, calibration: Judgement) -> float:

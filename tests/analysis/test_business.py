@@ -65,7 +65,7 @@ def made(tmp_path_factory):
         tables["missing_accuracy"], tables["missing_promises"] = business.with_inputs_missing(deployed, without)
         tables["candidates"], tables["candidate_lengths"] = review.candidates(deployed, test)
         tables["curves"], tables["queue"] = review.queue(deployed, test)
-        tables["cost_curve"], tables["costs"] = review.costs(deployed, calibration, test)
+        tables["costs"] = review.costs(deployed, calibration, test)
         yield Made(deployed, calibration, tuning, test, tables)
     tiny.forget()
 
@@ -156,7 +156,6 @@ def test_the_queue_ends_where_all_is_reviewed_and_the_costs_where_nothing_is(mad
     rules, price = made.tables["costs"].set_index("rule"), made.deployed.settings.costs
     assert rules.loc["review all", "cost"] == pytest.approx(1000 * price.review)
     assert rules.loc[["review all", "tag all"], "tagged"].tolist() == [0, 1]
-    assert made.tables["cost_curve"]["cost"].iloc[0] == pytest.approx(1000 * price.review)
 
 
 def test_every_class_of_level_1_is_tagged_or_goes_to_people(made):
