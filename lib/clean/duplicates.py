@@ -27,10 +27,11 @@ import numpy as np
 import pandas as pd
 from datasketch import MinHashLSH
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from lib.clean.shingles import MIX, Hashes, Rows, Shingles, shingles, signatures, widespread, without_common, words
+from lib.clean.shingles import Rows, shingles, signatures, widespread, without_common, words
 from lib.config import CleanParams
 
 COMMON_BRANDS = 3
@@ -50,7 +51,10 @@ COLOURS = frozenset(
 SIZES = frozenset(words("fit l large m medium petite plus regular s size sizes small tall xl xs xxl xxs xxxl"))
 FILLERS = frozenset(words("a an and by for in of on pack set the to with"))
 
+MIX = np.uint64(0x9E3779B97F4A7C15)  # an odd multiplier that spreads bits: 2**64 over the golden ratio
+
 Pairs = tuple[Rows, Rows]
+Hashes = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def near_duplicate_groups(products: pd.DataFrame, photos: pd.DataFrame, params: 
         linked={name: len(set().union(*(rows.tolist() for rows in chain(*pairs)))) for name, pairs in links.items()},
         common_brands=limit,
         common_share=common_share,
-        unspecific=int((specific.sizes < MIN_SHINGLES).sum()),
+        unspecific=int((np.diff(specific.indptr) < MIN_SHINGLES).sum()),
     )
 
 
@@ -145,9 +149,9 @@ def _equal_within(texts: NDArray[np.object_], brands: Rows, chosen: NDArray[np.b
     return equal(table.groupby(["text", "brand"]).ngroup().to_numpy(), np.flatnonzero(chosen))
 
 
-def text_links(specific: Shingles, brands: Rows, params: CleanParams) -> Iterator[Pairs]:
+def text_links(specific: sparse.csr_matrix, brands: Rows, params: CleanParams) -> Iterator[Pairs]:
     """Link rows of one brand whose shingles are alike, by locality-sensitive hashing of MinHash signatures."""
-    rows = np.flatnonzero(specific.sizes >= MIN_SHINGLES)
+    rows = np.flatnonzero(np.diff(specific.indptr) >= MIN_SHINGLES)
     signed = signatures(specific, rows, params.minhash_permutations)
     best = MinHashLSH(threshold=params.minhash_threshold, num_perm=params.minhash_permutations)
     for start in range(0, best.b * best.r, best.r):

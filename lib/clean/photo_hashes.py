@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from lib.clean.photos import Archive, PhotoError, decode_photo
-from lib.clean.shingles import stable_hash
+from lib.clean.splits import stable_hash
 from lib.processes import worker_pool
 
 CHUNK = 500  # photos that a worker process takes at once

@@ -19,14 +19,18 @@ Rows = NDArray[np.int64]
 _RANDOM_SPLIT, _GROUPED_SPLIT, _TUNING = 2**63 + 1, 2**63 + 2, 2**63 + 3
 
 
+def stable_hash(content: bytes) -> int:
+    """Hash bytes to 64 bits (BLAKE2b), the same everywhere."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
+
+
 def sampling_key(product_ids: Iterable[str]) -> Keys:
-    """Hash ids (BLAKE2b, 8 bytes); the same id has the same key in every catalogue and on every machine.
+    """Hash ids (`stable_hash`); the same id has the same key in every catalogue and on every machine.
 
     >>> sampling_key(["1163", "1164"])
     array([17098626610622433970, 10539964631641650946], dtype=uint64)
     """
-    digests = (hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in product_ids)
-    return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
+    return np.array([stable_hash(name.encode("utf-8", "surrogatepass")) for name in product_ids], np.uint64)
 
 
 def sampling_rank(keys: Keys, seed: int) -> Rows:
@@ -131,8 +135,7 @@ def tuning_rows(products: pd.DataFrame, rows: Rows, share: float) -> NDArray[np.
 
 def _mix(keys: Keys, seed: int) -> Keys:
     """Apply SplitMix64's finaliser to the sum of the keys and a hash of the seed."""
-    digest = hashlib.blake2b(str(seed).encode(), digest_size=8).digest()
-    z = keys + np.uint64(int.from_bytes(digest, "big"))
+    z = keys + np.uint64(stable_hash(str(seed).encode()))
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
