@@ -7,12 +7,11 @@ rows | mapping | table, sites | collect
 """
 
 import hashlib
-import itertools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -64,88 +63,61 @@ def collect(name: str) -> Summary:
     items = kind.read(name, config.load_section(name, kind.section))
     with whole(config.build_dir(name, "raw")) as folder:
         products, rejects = _write_raw(folder, items)
-        _check_rejects(name, len(products), rejects, max_share)
+        lost = rejects[~rejects["reason"].str.startswith(PHOTO)]  # a lost photo does not cost its product
+        count = len(products) + len(lost)
+        if not count:
+            raise StudyError(f"The source of the catalogue '{name}' holds no product.")
+        if len(lost) / count > max_share:
+            examples = lost.groupby("reason").agg(count=("reason", "size"), example=("detail", "first"))
+            lines = [f"  {reason}: {row['count']:,}, such as {row['example']}" for reason, row in examples.iterrows()]
+            raise StudyError(
+                f"{len(lost):,} of {count:,} records of the catalogue '{name}' were rejected, more than the "
+                f"{max_share:.2%} that params.yaml allows (clean.max_reject_share):\n" + "\n".join(lines)
+            )
     reasons = rejects["reason"].value_counts().sort_index()
     return Summary(len(products), int(products["image"].notna().sum()), {str(k): int(v) for k, v in reasons.items()})
-
-
-def _check_rejects(name: str, products: int, rejects: pd.DataFrame, max_share: float) -> None:
-    """Refuse a source that holds nothing, or too much that is no product. A lost photo does not cost its product."""
-    rejects = rejects[~rejects["reason"].str.startswith(PHOTO)]
-    if not products and rejects.empty:
-        raise StudyError(f"The source of the catalogue '{name}' holds no product.")
-    share = len(rejects) / (products + len(rejects))
-    if share > max_share:
-        examples = rejects.groupby("reason").agg(count=("reason", "size"), example=("detail", "first"))
-        lines = [f"  {reason}: {row['count']:,}, such as {row['example']}" for reason, row in examples.iterrows()]
-        raise StudyError(
-            f"{len(rejects):,} of {products + len(rejects):,} records of the catalogue '{name}' were rejected, more "
-            f"than the {max_share:.2%} that params.yaml allows (clean.max_reject_share):\n" + "\n".join(lines)
-        )
-
-
-# Writing `raw/`, the same for every kind of source
-
-
-class _Row(NamedTuple):
-    """A product without its photo, which waits in the spool."""
-
-    fields: tuple[str | None, ...]
-    photo_digest: bytes
-    offset: int
-    size: int | None
-
-    @property
-    def product_id(self) -> str:
-        return self.fields[0] or ""
-
-    def order(self) -> tuple[object, ...]:
-        """By id, then by content, so that the order in the source has no say in which of two equal ids stays."""
-        return *((value is not None, value or "") for value in self.fields), self.photo_digest
 
 
 def _write_raw(folder: Path, items: Iterable[Record | Reject]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Write products, photos and rejects into `folder`, which is made; return both tables.
 
-    Texts are held in memory; photos go through a temporary file, for they are written in the order of the ids.
+    Texts are held in memory; photos go through a temporary file, for they are written in the order of the ids. Rows are
+    sorted by id, then by content, so that the order in the source has no say in which of two equal ids stays.
     """
     folder.mkdir(parents=True)
-    rows: list[_Row] = []
+    rows: list[tuple[object, ...]] = []
     rejects: list[Reject] = []
+    content = [*FIELDS, "photo"]
     with tempfile.TemporaryFile(dir=folder) as spool:
         for item in items:
             if isinstance(item, Reject):
                 rejects.append(item)
                 continue
-            fields, photo = tuple(getattr(item, name) for name in FIELDS), item.photo
-            digest = hashlib.sha256(photo or b"").digest()
-            rows.append(_Row(fields, digest, spool.tell(), None if photo is None else spool.write(photo)))
-        rows, repeated = _without_repeats(rows)
-        with_photo = [(f"{number:07d}.jpg", row) for number, row in enumerate(rows) if row.size is not None]
-        write_zip(folder / "images.zip", ((name, _content(spool, row)) for name, row in with_photo))
-    products = pd.DataFrame([row.fields for row in rows], columns=list(FIELDS), dtype="str")
-    names = {row.product_id: name for name, row in with_photo}
-    products["image"] = products["product_id"].map(names).astype("str")
-    rejected = sorted(rejects + repeated, key=lambda reject: (reject.reason, reject.product_id or "", reject.detail))
+            fields, photo = (getattr(item, name) for name in FIELDS), item.photo
+            digest = hashlib.sha256(photo or b"").hexdigest()
+            rows.append((*fields, digest, spool.tell(), -1 if photo is None else spool.write(photo)))
+        found = pd.DataFrame(rows, columns=[*content, "offset", "size"]).astype(dict.fromkeys(FIELDS, "str"))
+        found = found.sort_values(content, na_position="first", kind="stable", ignore_index=True)
+        kinds = found.groupby(content, dropna=False).ngroup()
+        same = kinds == kinds.groupby(found["product_id"]).transform("first")
+        repeated = found.duplicated("product_id")
+        for product_id, equal in zip(found["product_id"][repeated], same[repeated], strict=True):
+            detail = f"{'the same' if equal else 'other'} content than the one that is kept"
+            rejects.append(Reject(product_id, REPEATED_ID, detail))
+        products = found[~repeated].reset_index(drop=True)
+        names = [None if size < 0 else f"{number:07d}.jpg" for number, size in enumerate(products["size"])]
+        products["image"] = pd.Series(names, dtype="str")
+
+        def photos() -> Iterator[tuple[str, bytes]]:
+            for name, offset, size in zip(names, products["offset"], products["size"], strict=True):
+                if name:
+                    spool.seek(offset)
+                    yield name, spool.read(size)
+
+        write_zip(folder / "images.zip", photos())
+    products = products[[*FIELDS, "image"]]
+    rejected = sorted(rejects, key=lambda reject: (reject.reason, reject.product_id or "", reject.detail))
     rejects_table = pd.DataFrame([astuple(reject) for reject in rejected], columns=list(REJECTS.columns), dtype="str")
     write_table(folder / "products.parquet", products, RAW_PRODUCTS)
     write_table(folder / "rejects.parquet", rejects_table, REJECTS)
     return products, rejects_table
-
-
-def _without_repeats(rows: list[_Row]) -> tuple[list[_Row], list[Reject]]:
-    """Sort the rows and keep one of each id."""
-    kept: list[_Row] = []
-    repeated: list[Reject] = []
-    for product_id, same in itertools.groupby(sorted(rows, key=_Row.order), key=lambda row: row.product_id):
-        first, *others = same
-        kept.append(first)
-        for other in others:
-            content = "the same" if other.order() == first.order() else "other"
-            repeated.append(Reject(product_id, REPEATED_ID, f"{content} content than the one that is kept"))
-    return kept, repeated
-
-
-def _content(spool: IO[bytes], row: _Row) -> bytes:
-    spool.seek(row.offset)
-    return spool.read(row.size or 0)

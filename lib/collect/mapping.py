@@ -109,13 +109,16 @@ class Level1Instead(Strict):
     values: list[str]
 
 
-class Mapping(NamedTuple):
-    """All that turns a row into a product."""
+class Mapping(Strict):
+    """All that turns a row into a product.
+
+    `image_name` makes the name of a photo's file, or its address, from a product's id, where no column has it.
+    """
 
     columns: Columns
-    categories: CategoryRule
-    level_1_instead: Level1Instead | None
-    image_name: str | None
+    categories: CategoryRule = CategoryRule()
+    level_1_instead: Level1Instead | None = None
+    image_name: str | None = None
 
     def named(self) -> dict[str, str]:
         """Return the columns of the table that are asked for, by the key in the catalogue's file that names them."""
@@ -132,11 +135,11 @@ class Product(NamedTuple):
 
 def to_product(row: Row, mapping: Mapping) -> Product | Reject:
     """Map a row to a product, or say why it is none."""
-    columns, product_id = mapping.columns, None
+    columns, product_id, where = mapping.columns, None, f"{row.where}: " if row.where else ""
     try:
         product_id = (_text(row.values, columns.id) or "").strip()
         if not product_id:
-            return Reject(None, MISSING_ID, f"{row.where}: '{columns.id}' is missing or empty")
+            return Reject(None, MISSING_ID, f"{where}'{columns.id}' is missing or empty")
         brand, title, description, image = (
             _text(row.values, column) for column in (columns.brand, columns.title, columns.description, columns.image)
         )
@@ -144,9 +147,9 @@ def to_product(row: Row, mapping: Mapping) -> Product | Reject:
         if instead and (value := _text(row.values, instead.column)) in instead.values:
             levels = (value, *levels[1:])
     except TooDeep as error:
-        return Reject(product_id, CATEGORY_DEPTH, f"{row.where}: {error}")
+        return Reject(product_id, CATEGORY_DEPTH, f"{where}{error}")
     except ValueError as error:
-        return Reject(product_id, INVALID, f"{row.where}: {error}")
+        return Reject(product_id, INVALID, f"{where}{error}")
     if mapping.image_name is not None:
         image = mapping.image_name.replace("{id}", product_id)
     return Product(Record(product_id, brand, title, description, *levels, photo=None), image and image.strip())
@@ -156,7 +159,7 @@ def _levels(values: dict[str, Any], columns: Columns, rule: CategoryRule) -> Cat
     if columns.category is None:
         return _text(values, columns.level_1), _text(values, columns.level_2), _text(values, columns.level_3)
     path = get(values, columns.category)
-    if not (isinstance(path, list) and all(isinstance(name, str) for name in path)):
+    if not (isinstance(path, list | tuple) and all(isinstance(name, str) for name in path)):
         path = split_path(_text(values, columns.category) or "", rule)
     return to_levels([checked(name, columns.category) for name in path], rule)
 

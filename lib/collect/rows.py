@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import IO, Annotated, Any, AnyStr, Literal, NamedTuple
+from typing import IO, Annotated, Any, AnyStr, Literal, NamedTuple, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,17 +25,10 @@ from lib.exceptions import StudyError, nearest
 
 Format = Literal["csv", "tsv", "jsonl", "parquet"]
 
-_SUFFIXES: dict[str, Format] = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
+_SUFFIXES = {".tab": ".tsv", ".ndjson": ".jsonl", ".pq": ".parquet"}  # other ends of names
 _GZIP = b"\x1f\x8b"
 _MAX_LINE = 16 * 2**20  # characters or bytes; a longer line is no product
+_BROKEN_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
 _BATCH = 1024  # rows of Parquet that are held at once
 _UNDECODED = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of bytes that are no text
 
@@ -78,7 +71,7 @@ class Layout:
 
 
 class Row(NamedTuple):
-    """One row, and its place in the file for messages."""
+    """One row, and its place in the file for messages, if it has one."""
 
     where: str
     values: dict[str, Any]
@@ -97,7 +90,9 @@ def guess_format(file: str) -> Format | None:
     >>> guess_format("products.CSV.gz"), guess_format("products.xlsx")
     ('csv', None)
     """
-    return _SUFFIXES.get(Path(file.lower().removesuffix(".gz")).suffix)
+    suffix = Path(file.lower().removesuffix(".gz")).suffix
+    formats: dict[str, Format] = {f".{name}": name for name in get_args(Format)}
+    return formats.get(_SUFFIXES.get(suffix, suffix))
 
 
 def read_rows(path: Path, layout: Layout, wanted: set[str]) -> Table:
@@ -214,7 +209,10 @@ def _decoded(path: Path, encoding: str | None) -> Iterator[str]:
     used, number = [""], 0
 
     def read(file: IO[bytes]) -> IO[str]:
-        used[0] = _encoding(file.peek(2)[:2], encoding)  # type: ignore[attr-defined]
+        start: bytes = file.peek(2)[:2]  # type: ignore[attr-defined]
+        marked = encoding is None and start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        name = "utf-16" if marked else codecs.lookup(encoding or "utf-8").name
+        used[0] = "utf-8-sig" if name == "utf-8" else name  # as a spreadsheet writes it, with a mark at the beginning
         return io.TextIOWrapper(file, used[0], errors="surrogateescape", newline="")
 
     try:
@@ -226,13 +224,6 @@ def _decoded(path: Path, encoding: str | None) -> Iterator[str]:
     except UnicodeError as error:
         problem = f"after line {number}, {getattr(error, 'reason', error)}"
         raise _wrong_encoding(path, used[0], problem) from error
-
-
-def _encoding(start: bytes, encoding: str | None) -> str:
-    if encoding is None and start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        return "utf-16"
-    name = codecs.lookup(encoding or "utf-8").name
-    return "utf-8-sig" if name == "utf-8" else name  # as a spreadsheet writes it, with a mark at the beginning
 
 
 def _wrong_encoding(path: Path, encoding: str, problem: str) -> StudyError:
@@ -247,25 +238,25 @@ def _read_parquet(path: Path, wanted: set[str]) -> Table:
     try:
         file = pq.ParquetFile(path)
         names, leaves = file.schema_arrow.names, list(_leaves(file.schema_arrow))
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except _BROKEN_PARQUET as error:
         raise StudyError(f"{path} is damaged, or not a Parquet file: {error}") from error
     needed = {name if name in names else name.partition(".")[0] for name in wanted}
     _refuse_repeats(path, names, needed)
-    return Table(leaves, _parquet_rows(path, file, sorted(needed & set(names))))
 
+    def rows() -> Iterator[Row]:
+        number, columns = 0, sorted(needed & set(names))
+        total = file.metadata.num_rows
+        with file, tqdm(total=total, desc=path.name, unit=" rows", mininterval=PROGRESS_SECONDS) as bar:
+            try:
+                for batch in file.iter_batches(_BATCH, columns=columns):
+                    for values in batch.to_pylist():
+                        number += 1
+                        yield Row(f"row {number}", values)
+                    bar.update(len(batch))
+            except _BROKEN_PARQUET as error:
+                raise StudyError(f"{path} is damaged after its row {number:,}: {error}") from error
 
-def _parquet_rows(path: Path, file: pq.ParquetFile, columns: list[str]) -> Iterator[Row]:
-    count = file.metadata.num_rows
-    number = 0
-    with file, tqdm(total=count, desc=path.name, unit=" rows", mininterval=PROGRESS_SECONDS) as bar:
-        try:
-            for batch in file.iter_batches(_BATCH, columns=columns):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield Row(f"row {number}", values)
-                bar.update(len(batch))
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise StudyError(f"{path} is damaged after its row {number:,}: {error}") from error
+    return Table(leaves, rows())
 
 
 def _leaves(fields: Any, prefix: str = "") -> Iterator[str]:

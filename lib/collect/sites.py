@@ -5,16 +5,18 @@ The shop is opened on this machine and crawled like any other site.
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from lib import config
-from lib.collect.mapping import CategoryRule, TooDeep, checked, split_path, to_levels
+from lib.collect.mapping import CategoryRule, Columns, Mapping, to_product
+from lib.collect.rows import Row
 from lib.config import Strict
-from lib.config.base import CATEGORY_DEPTH, FIELDS, INVALID, Record, Reject
-from lib.crawl.process import Found, crawl, forget_others
+from lib.config.base import Record, Reject
+from lib.crawl.process import crawl, forget_others
 from lib.crawl.spec import CrawlSpec
 from lib.demo_shop.server import Shop, running
 from lib.exceptions import StudyError
@@ -45,23 +47,14 @@ def read_crawl(name: str, source: CrawlSource) -> Iterator[Record | Reject]:
 
 def read_site(source: CrawlSource, folder: Path) -> Iterator[Record | Reject]:
     """Yield what a crawl finds as records, with what was fetched kept in `folder`."""
-    spec = CrawlSpec.model_validate(source.model_dump(exclude={"categories"}))
-    for found in crawl(spec, folder):
-        yield found if isinstance(found, Reject) else _record(found, source.categories)
-
-
-def _record(found: Found, rule: CategoryRule) -> Record | Reject:
-    item = found.product
-    names = split_path(item.category, rule) if isinstance(item.category, str) else item.category or ()
-    try:
-        record = Record(item.product_id, item.brand, item.title, item.description, *to_levels(names, rule), found.photo)
-        for name in FIELDS:
-            checked(getattr(record, name) or "", name)
-    except TooDeep as error:
-        return Reject(item.product_id, CATEGORY_DEPTH, str(error))
-    except ValueError as error:
-        return Reject(None, INVALID, str(error))
-    return record
+    names = {name: name for name in ("brand", "title", "description", "category")}
+    mapping = Mapping(columns=Columns(id="product_id", **names), categories=source.categories)
+    for found in crawl(CrawlSpec.model_validate(source.model_dump(exclude={"categories"})), folder):
+        if isinstance(found, Reject):
+            yield found
+            continue
+        item = to_product(Row("", asdict(found.product)), mapping)
+        yield item if isinstance(item, Reject) else replace(item.record, photo=found.photo)
 
 
 # The embedded shop
@@ -108,8 +101,13 @@ def site_of(address: str) -> CrawlSource:
 
 
 def _open(stack: ExitStack, work: Path, source: ShopSource) -> tuple[Shop, Path]:
-    """Open the shop, at the port of a crawl that was ended if there is one, and return it and the crawl's folder."""
-    key = _key(source)
+    """Open the shop, at the port of a crawl that was ended if there is one, and return it and the crawl's folder.
+
+    The folder's name says what the shop's pages hang on: its size, its seed, its dialect, its code, and its port.
+    """
+    code = sorted(path for path in Path(__file__).parents[1].joinpath("demo_shop").rglob("*") if path.is_file())
+    hashes = [file_sha256(path) for path in code if path.suffix != ".pyc"]
+    key = fingerprint([source.products, source.seed, source.dialect, hashes])
     for kept in sorted(work.glob(f"{key}-*")):
         try:
             port = int(kept.name.rpartition("-")[2])
@@ -118,10 +116,3 @@ def _open(stack: ExitStack, work: Path, source: ShopSource) -> tuple[Shop, Path]
             continue
     shop = stack.enter_context(running(source.products, source.seed, dialect=source.dialect))
     return shop, work / f"{key}-{shop.address.rstrip('/').rpartition(':')[2]}"
-
-
-def _key(source: ShopSource) -> str:
-    """Hash what the shop's pages hang on: its size, its seed, its dialect and its code."""
-    code = sorted(path for path in Path(__file__).parents[1].joinpath("demo_shop").rglob("*") if path.is_file())
-    hashes = [file_sha256(path) for path in code if path.suffix != ".pyc"]
-    return fingerprint([source.products, source.seed, source.dialect, hashes])

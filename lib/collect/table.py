@@ -18,7 +18,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from lib import config
-from lib.collect.mapping import CategoryRule, Columns, Level1Instead, Mapping, Product, fields, to_product
+from lib.collect.mapping import Mapping, Product, fields, to_product
 from lib.collect.rows import Format, Inside, Layout, Row, guess_format, present, read_rows
 from lib.config import Size, Strict
 from lib.config.base import PHOTO, Record, Reject
@@ -55,29 +55,24 @@ class Images(Strict):
         return self
 
 
-class TableSource(Strict):
+class TableSource(Mapping):
     """A table and its photos, below the catalogue's source folder, and what its columns mean.
 
-    `format` is told by the end of the file's name if it is not given. `image_name` makes the name of a photo's file, or
-    its address, from a product's id, where no column has it.
+    `format` is told by the end of the file's name if it is not given.
     """
 
     file: Inside
     format: Format | None = None
     encoding: Annotated[str, AfterValidator(_encoding)] | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    columns: Columns
-    categories: CategoryRule | None = None
-    level_1_instead: Level1Instead | None = None
     images: Images | None = None
-    image_name: str | None = None
     sample: Size | None = None
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:
         if self.layout.format in ("jsonl", "parquet") and (self.encoding or self.delimiter):
             raise ValueError(f"`encoding` and `delimiter` are for csv and tsv, and '{self.file}' is neither")
-        if self.categories and self.columns.category is None:
+        if "categories" in self.model_fields_set and self.columns.category is None:
             raise ValueError("`categories` says how to split a path, but `columns` names no `category`")
         names = [name for name in (self.columns.image, self.image_name) if name is not None]
         if len(names) != (1 if self.images else 0):
@@ -100,11 +95,6 @@ class TableSource(Strict):
             raise ValueError(f"`format` should say what '{self.file}' is: csv, tsv, jsonl or parquet")
         return Layout(form, self.encoding, self.delimiter)
 
-    @property
-    def mapping(self) -> Mapping:
-        """What turns a row into a product."""
-        return Mapping(self.columns, self.categories or CategoryRule(), self.level_1_instead, self.image_name)
-
 
 def read_products(name: str, source: TableSource) -> Iterator[Record | Reject]:
     """Yield the products of a table with their photos, and a reject for each row that is no product.
@@ -118,7 +108,9 @@ def read_products(name: str, source: TableSource) -> Iterator[Record | Reject]:
         names; or if no product at all has its photo.
     """
     settings, folder = f"catalogues/{name}.yaml", config.studied(name).source
-    _check_texts(name, source.columns)
+    for text in config.load_catalogue(name).text:
+        if getattr(source.columns, text) is None:
+            raise StudyError(f"catalogues/{name}.yaml: `text` lists '{text}', for which `table.columns` has no column.")
     items: Iterable[Product | Reject] = _read_table(folder / source.file, source, settings)
     items = _sample(items, source.sample) if source.sample else items
     if source.images is None:
@@ -128,39 +120,22 @@ def read_products(name: str, source: TableSource) -> Iterator[Record | Reject]:
     return _with_files(items, source.images, folder)
 
 
-def _check_texts(name: str, columns: Columns) -> None:
-    for text in config.load_catalogue(name).text:
-        if getattr(columns, text) is None:
-            raise StudyError(f"catalogues/{name}.yaml: `text` lists '{text}', for which `table.columns` has no column.")
-
-
 # The table
 
 
 def _read_table(path: Path, source: TableSource, settings: str) -> Iterator[Product | Reject]:
     """Map each row, and see that every column that is asked for occurs: before the rows, or else at their end."""
-    mapping = source.mapping
-    named = mapping.named()
+    named = source.named()
     table = read_rows(path, source.layout, set(named.values()))
-    missing, known = set(named.values()), dict.fromkeys(table.fields or [])
-    if table.fields is not None:
-        missing -= known.keys()
-        _check_missing(missing, named, known, path, settings)
-    any_row = False
-    for row in table.rows:
+    known = dict.fromkeys(table.fields or [])
+    missing, told = set(named.values()) - known.keys(), table.fields is not None
+    for row in () if missing and told else table.rows:
         if missing and isinstance(row, Row):
-            any_row = True
-            found = dict.fromkeys(fields(row.values))
-            missing -= found.keys()
-            known |= found
-        yield to_product(row, mapping) if isinstance(row, Row) else row
-    if any_row:
-        _check_missing(missing, named, known, path, settings)
-
-
-def _check_missing(missing: set[str], named: dict[str, str], known: Iterable[str], path: Path, settings: str) -> None:
-    """Name every column that is asked for and is not there."""
-    if not missing:
+            told = True
+            known |= dict.fromkeys(fields(row.values))
+            missing -= known.keys()
+        yield to_product(row, source) if isinstance(row, Row) else row
+    if not (missing and told):
         return
     has = list(known)
     lines = [f"{settings} names columns that {path} does not have:"]
@@ -189,64 +164,16 @@ class _PhotoLost(Exception):
     """A photo that is there cannot be taken. The text says why, in words that are the same for many photos."""
 
 
-class _Folder:
-    """Photos that are files of a folder, or of folders in it."""
-
-    def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise StudyError(f"{folder} is not a folder; `images: {{zip: ...}}` is for an archive.")
-        self.folder = folder.resolve()
-
-    def __str__(self) -> str:
-        return str(self.folder)
-
-    def photo(self, name: str) -> bytes | None:
-        """Return a photo's original bytes, or None if there is none of this name."""
-        try:
-            path = (self.folder / name).resolve()  # follows links, and takes `..` and absolute names for what they are
-            if not path.is_relative_to(self.folder):
-                raise _PhotoLost("outside the folder")
-            if not path.is_file():  # a device or a pipe might never end
-                return None
-            with path.open("rb") as file:
-                return file.read(_MAX_PHOTO_BYTES)
-        except ValueError:  # no file can have such a name
-            return None
-        except (OSError, RuntimeError) as error:  # the latter: a link to itself
-            raise _PhotoLost("cannot be read") from error
-
-
-class _Archive(zipfile.ZipFile):
-    """Photos that are entries of a zip archive: a name is looked up in its list and never used as a path."""
-
-    def __str__(self) -> str:
-        held = self.namelist()
-        return f"{self.filename}, which holds " + (f"{len(held):,} such as '{held[0]}'" if held else "nothing")
-
-    def photo(self, name: str) -> bytes | None:
-        """Return a photo's original bytes, or None if there is none of this name."""
-        try:
-            with self.open(name) as file:
-                return file.read(_MAX_PHOTO_BYTES)
-        except KeyError:
-            return None
-        except _DAMAGED as error:
-            raise StudyError(f"{self.filename} is damaged at its entry '{name}': {error}.") from error
-
-
-def _open_photos(images: Images, source: Path) -> _Archive | nullcontext[_Folder]:
-    path = present(source / (images.folder or images.zip or ""))
-    if images.folder is not None:
-        return nullcontext(_Folder(path))
-    try:
-        return _Archive(path)
-    except _DAMAGED as error:
-        raise StudyError(f"{path} is truncated, or not a zip archive: {error}.") from error
-
-
 def _with_files(items: Iterable[Product | Reject], images: Images, source: Path) -> Iterator[Record | Reject]:
+    place = present(source / (images.folder or images.zip or "")).resolve()
+    if images.folder is not None and not place.is_dir():
+        raise StudyError(f"{place} is not a folder; `images: {{zip: ...}}` is for an archive.")
+    try:
+        archive = zipfile.ZipFile(place) if images.zip is not None else None
+    except _DAMAGED as error:
+        raise StudyError(f"{place} is truncated, or not a zip archive: {error}.") from error
     asked, found, example = 0, 0, ""
-    with _open_photos(images, source) as photos:
+    with archive or nullcontext():
         for item in items:
             if isinstance(item, Reject):
                 yield item
@@ -255,13 +182,42 @@ def _with_files(items: Iterable[Product | Reject], images: Images, source: Path)
             if item.image:
                 asked, example = asked + 1, item.image
                 try:
-                    photo = photos.photo(item.image)
+                    photo = _from_archive(archive, item.image) if archive else _from_folder(place, item.image)
                 except _PhotoLost as error:
                     yield Reject(item.record.product_id, f"{PHOTO}{error}", f"'{item.image}'")
             found += photo is not None
             yield replace(item.record, photo=photo)
-        if asked and not found:
-            raise StudyError(f"None of {asked:,} products has its photo. One was sought as '{example}' in {photos}.")
+    if asked and not found:
+        held = archive.namelist() if archive else []
+        holds = f", which holds {len(held):,} such as '{held[0]}'" if held else ""
+        raise StudyError(f"None of {asked:,} products has its photo. One was sought as '{example}' in {place}{holds}.")
+
+
+def _from_folder(folder: Path, name: str) -> bytes | None:
+    """Return the original bytes of a photo in a folder, or in one within it; None if there is none of this name."""
+    try:
+        path = (folder / name).resolve()  # follows links, and takes `..` and absolute names for what they are
+        if not path.is_relative_to(folder):
+            raise _PhotoLost("outside the folder")
+        if not path.is_file():  # a device or a pipe might never end
+            return None
+        with path.open("rb") as file:
+            return file.read(_MAX_PHOTO_BYTES)
+    except ValueError:  # no file can have such a name
+        return None
+    except (OSError, RuntimeError) as error:  # the latter: a link to itself
+        raise _PhotoLost("cannot be read") from error
+
+
+def _from_archive(archive: zipfile.ZipFile, name: str) -> bytes | None:
+    """Return the original bytes of a photo in an archive: a name is looked up in its list, and never used as a path."""
+    try:
+        with archive.open(name) as file:
+            return file.read(_MAX_PHOTO_BYTES)
+    except KeyError:
+        return None
+    except _DAMAGED as error:
+        raise StudyError(f"{archive.filename} is damaged at its entry '{name}': {error}.") from error
 
 
 # Photos behind addresses

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from lib.clean.clean import clean_text, fold
 from lib.clean.masking import Masker
-from lib.collect.mapping import CategoryRule, Columns, fields, to_product
+from lib.collect.mapping import Columns, fields, to_product
 from lib.collect.mapping import Mapping as TableMapping
 from lib.collect.rows import Layout, Row, guess_format, read_rows
 from lib.config.base import REPEATED_ID, Record, Reject
@@ -159,7 +159,7 @@ def _open(table: Path, wanted: Wanted) -> tuple[Iterator[Row | Reject], TableMap
     product_id = columns.pop("product_id")
     image_name = wanted.usual.image_name if wanted.by_name else None
     mapped = Columns(id=product_id, category=_NO_CATEGORY, **columns)
-    return rows, TableMapping(mapped, CategoryRule(), None, image_name)
+    return rows, TableMapping(columns=mapped, image_name=image_name)
 
 
 class _Ids:
