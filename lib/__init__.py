@@ -1,8 +1,7 @@
-"""The thin modules that the study's notebooks share.
+"""What the study's notebooks compute with. `docs/architecture.md` has the packages and their order."""
 
-Data flows through them from left to right, and a module imports only from its left:
+import sys
 
-errors, config, artifacts, workers | records, schemas | fetch, collect | clean, splits | text | photos, image |
-evaluate | data, encode, models, fit, runs, train | bootstrap, pairs, contrasts, results | view |
-figures, tables, charts, forests, level_charts | paper_figures, experiments, findings, answer | report
-"""
+# Where this package is there, jsonschema, which checks every notebook that is read or written, compiles a grammar of
+# internationalised addresses. That takes seconds, and no schema of the study asks for one.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]

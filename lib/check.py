@@ -6,7 +6,7 @@ DVC itself would only name the first missing file, not how to get it.
 import sys
 
 from lib.collect import KINDS
-from lib.config import load_catalogue, load_params, load_section, studied
+from lib.config import experiments, load_catalogue, load_params, load_section, studied
 from lib.exceptions import StudyError
 
 
@@ -19,9 +19,10 @@ def check() -> None:
         If a key or a value is wrong, or if a file is missing.
     """
     params = load_params()
-    for name in {**params.study, **params.prepared}:
+    for name in {**params.study, **params.others}:
         load_section(name, KINDS[load_catalogue(name).kind].section)
         studied(name)
+        experiments(name, params)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The strict runner of the pipeline's notebooks: one notebook, its selectors, and a whole result or a clear error.
 
-`python -m lib.notebook 05_train --catalogue demo --variant brand` executes `notebooks/05_train.ipynb` through
-Papermill and writes `build/demo/notebooks/05_train_brand.ipynb`.
+`python -m lib.notebook 05_train --catalogue demo` executes `notebooks/05_train.ipynb` through Papermill and writes
+`build/demo/notebooks/05_train.ipynb`.
 """
 
 import argparse
@@ -27,8 +27,8 @@ from lib.exceptions import StudyError, nearest
 from lib.files import remove, whole
 from lib.processes import end_with_dvc
 
-SELECTORS = ("catalogue", "variant", "transfer")
-CELL_SECONDS = 2 * 60 * 60
+SELECTORS = ("catalogue", "other")
+CELL_SECONDS = 12 * 60 * 60  # `train` of a large catalogue is one cell
 START_SECONDS = 10 * 60  # a busy machine may take long to start a process
 STOP_SECONDS = 30  # in which a stopped run has cleaned up
 TRACEBACK_LINES = 12
@@ -44,7 +44,7 @@ def run(name: str, selectors: Mapping[str, str], cell_seconds: int = CELL_SECOND
     name
         The notebook's file name without its ending, for example `05_train`.
     selectors
-        A value for each parameter that the notebook declares: `catalogue`, and for some `variant` or `transfer`.
+        A value for each parameter that the notebook declares: `catalogue`, and for some `other`.
     cell_seconds
         The longest that one cell may take, in seconds.
 
@@ -93,9 +93,8 @@ def _check(name: str, notebook: NotebookNode, selectors: Mapping[str, str]) -> N
     load_catalogue(selectors["catalogue"])
     params = load_params()
     known = {
-        "catalogue": ("study", list({**params.study, **params.prepared})),
-        "variant": ("variants", list(params.variants)),
-        "transfer": ("transfer", list(params.transfer)),
+        "catalogue": ("study and others", list({**params.study, **params.others})),
+        "other": ("others", list(params.others)),
     }
     for key, value in selectors.items():
         section, names = known[key]
@@ -185,8 +184,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m lib.notebook", description="Execute one notebook of the study.")
     parser.add_argument("notebook", help="its file name without the ending, for example 05_train")
     parser.add_argument("--catalogue", required=True, help="a catalogue that params.yaml lists under study")
-    parser.add_argument("--variant", help="a variant of params.yaml, where the notebook has this parameter")
-    parser.add_argument("--transfer", help="a pair of params.yaml, where the notebook has this parameter")
+    parser.add_argument("--other", help="a second shop of params.yaml, where the notebook has this parameter")
     limit = "the longest that one cell may take, in seconds (default: %(default)s)"
     parser.add_argument("--cell-seconds", type=int, default=CELL_SECONDS, help=limit)
     return parser.parse_args(argv)

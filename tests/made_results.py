@@ -40,7 +40,7 @@ BOTH = ["random", "grouped"]
 
 def _line(recipe: str, text: str, splits: list[str], train_sizes: str, variants: list[str], seeds: int | None = None):
     return {
-        "recipe": recipe,
+        "recipes": [recipe],
         "text": text,
         "splits": splits,
         "train_sizes": train_sizes,
@@ -85,9 +85,10 @@ def _write_settings(root: Path, variants: list[str], seeds: int) -> None:
     params["study"] = {CATALOGUE: {"source": "params.yaml"}}
     params["variants"] = {name: settings for name, settings in params["variants"].items() if name in variants}
     kept = [{**line, "variants": [name for name in line["variants"] if name in variants]} for line in RUNS]
-    params["runs"] = [line for line in kept if line["variants"]]
+    params["runs"] = {"core": [line for line in kept if line["variants"]]}
     settings = yaml.safe_load((REPOSITORY / "catalogues" / "demo.yaml").read_text("utf-8"))
     settings |= {"title": "Tiny", "shop": {"products": 200, "seed": 0}, "train_sizes": [60, "all"], "seeds": seeds}
+    settings |= {"experiments": "all"}
     (root / "catalogues").mkdir(exist_ok=True)
     shutil.copy(REPOSITORY / "claims.yaml", root)
     (root / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
@@ -122,7 +123,7 @@ def _write_variant(variant: str, products: pd.DataFrame, skill: float | None) ->
     params = config.load_params()
     model, right = params.variants[variant], {}
     decodings = model.decodings if isinstance(model, config.ChainVariant) else []
-    for run in grid(variant, params, config.load_catalogue(CATALOGUE)):
+    for run in grid(variant, params, CATALOGUE):
         key, right_of_run = _make_run(variant, run, products, skill, decodings)
         right[key] = right_of_run
     with files.whole(metrics.path_of(CATALOGUE, variant)) as partial:

@@ -94,7 +94,7 @@ def make_study(root: Path, publish_text: str = DESCRIPTION) -> Path:
     shutil.copytree(ROOT / "catalogues", root / "catalogues")
     write_tables(root / "build" / "demo", publish_text)
     (root / "build" / "demo" / "notebooks").mkdir()
-    for stem in ("01_collect", "05_train_brand", "05_train_naive", *asked_for()):
+    for stem in ("01_collect", "05_train", *asked_for()):
         add_cell(root, [give(name) for name in asked_for().get(stem, [])], stem)
     styled = f"<style>x</style><table><tr><td onclick='x()'>{EVIL}<img src=x onerror=x()></td></tr></table>"
     hostile = [show(text_html=styled), show(text_markdown=f"**Brand** {EVIL} [x](javascript:x())")]

@@ -15,7 +15,7 @@ import yaml
 PROJECT = Path(__file__).parents[1]
 TINY_SHOP = {"products": 400, "seed": 2015}
 TINY_RECIPE = {"epochs": 1, "min_updates": 2, "batch_size": 32}
-TINY_LABELS = {"budgets": [20, 40], "seeds": 2, "candidates": 100}
+TINY_LABELS = {"budgets": [20], "larger_budgets": [40], "seeds": 2, "candidates": 100}
 TINY_VARIANTS = ("naive", "linear", "brand_text", "brand_text_image", "lstm", "robust", "best")
 """One of each kind of stage, and `best`, which tags another catalogue. Starting one takes longer than its training."""
 
@@ -77,19 +77,22 @@ def copy_project(target: Path) -> Path:
 
 def shrink(root: Path) -> None:
     """Make the demo catalogue, its networks and the grid of runs as small as they can be."""
-    edit(root / "catalogues/demo.yaml", shop=TINY_SHOP, train_sizes=[60, "all"], seeds=1)
+    edit(root / "catalogues/demo.yaml", shop=TINY_SHOP, train_sizes=[60, "all"], seeds=1, experiments="all")
     outlet = yaml.safe_load((root / "catalogues/outlet.yaml").read_text("utf-8"))["shop"]
     edit(root / "catalogues/outlet.yaml", shop=outlet | {"products": TINY_SHOP["products"]})
     params = yaml.safe_load((root / "params.yaml").read_text("utf-8"))
     recipes = {name: recipe | TINY_RECIPE for name, recipe in params["recipes"].items()}
     variants = {name: params["variants"][name] for name in TINY_VARIANTS}
-    runs = [line | {"variants": [name for name in line["variants"] if name in variants]} for line in params["runs"]]
+    runs = {experiment: [_shrunk(line) for line in lines] for experiment, lines in params["runs"].items()}
+    runs = {experiment: [line for line in lines if line["variants"]] for experiment, lines in runs.items()}
     study = {"demo": params["study"]["demo"]}
-    prepared = study | {"outlet": params["prepared"]["outlet"]}
-    runs = [line for line in runs if line["variants"]]
-    labels = params["labels"] | TINY_LABELS
-    changes = {"study": study, "prepared": prepared, "recipes": recipes, "variants": variants, "runs": runs}
-    edit(root / "params.yaml", **changes, labels=labels)
+    changes = {"study": study, "others": {"outlet": study["demo"] | {"tagged_by": "demo"}}, "recipes": recipes}
+    changes |= {"variants": variants, "runs": {experiment: lines for experiment, lines in runs.items() if lines}}
+    edit(root / "params.yaml", **changes, labels=params["labels"] | TINY_LABELS)
+
+
+def _shrunk(line: dict) -> dict:
+    return line | {"variants": [name for name in line["variants"] if name in TINY_VARIANTS]}
 
 
 def edit(path: Path, **changes: object) -> None:

@@ -15,7 +15,7 @@ from lib.exceptions import StudyError
 def fashion(study):
     """Return a study of the real catalogue, before `make data`."""
     entry = {"source": "data/fashion", "weights": "data/weights/densenet169.safetensors"}
-    edit(study / "params.yaml", study={"fashion": entry}, prepared={})
+    edit(study / "params.yaml", study={"fashion": entry})
     return study
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+from pipeline import edit
 
 from lib import notebook
 from lib.exceptions import StudyError
@@ -69,11 +70,12 @@ def test_executed_notebook_stands_where_the_report_looks_for_it(study, make_note
     assert files(study) == ["build/demo/notebooks/01_collect.ipynb"]
 
 
-def test_variants_have_executed_notebooks_of_their_own(study, make_notebook):
-    make_notebook("05_train", "print(catalogue, variant)", parameters='catalogue = "demo"\nvariant = "brand"')
-    path = run("05_train", {"catalogue": "demo", "variant": "naive"})
-    assert path == study / "build/demo/notebooks/05_train_naive.ipynb"
-    assert outputs(path) == "demo naive\n"
+def test_second_shops_have_executed_notebooks_of_their_own(study, make_notebook):
+    edit(study / "params.yaml", others={"outlet": {"source": "lib/demo_shop", "tagged_by": "demo"}})
+    make_notebook("11_other", "print(catalogue, other)", parameters='catalogue = "demo"\nother = "mine"')
+    path = run("11_other", {"catalogue": "demo", "other": "outlet"})
+    assert path == study / "build/demo/notebooks/11_other_outlet.ipynb"
+    assert outputs(path) == "demo outlet\n"
 
 
 def test_selectors_replace_the_interactive_defaults(make_notebook):
@@ -141,21 +143,25 @@ def test_users_own_kernel_and_startup_files_have_no_say(tmp_path, make_notebook,
         ("../05_train", DEMO, "There is no notebook"),
         (
             "01_collect",
-            DEMO | {"variant": "brand"},
-            r"01_collect.ipynb has no parameter 'variant'. It has \['catalogue'\]",
+            DEMO | {"other": "outlet"},
+            r"01_collect.ipynb has no parameter 'other'. It has \['catalogue'\]",
         ),
         ("01_collect", DEMO | {"catalog": "demo"}, "no parameter 'catalog'.* Did you mean 'catalogue'?"),
-        ("05_train", DEMO, "05_train.ipynb has parameters without a value: add --variant"),
+        ("11_other", DEMO, "11_other.ipynb has parameters without a value: add --other"),
         ("01_collect", {"catalogue": "dmo"}, "There is no catalogue 'dmo'.* Did you mean 'demo'?"),
-        ("01_collect", {"catalogue": "fashion"}, r"study does not list 'fashion'. It lists \['demo', 'outlet'\]"),
-        ("05_train", DEMO | {"variant": "brnd"}, "variants does not list 'brnd'.* Did you mean 'brand'?"),
+        (
+            "01_collect",
+            {"catalogue": "fashion"},
+            r"study and others does not list 'fashion'. It lists \['demo', 'outlet'\]",
+        ),
+        ("11_other", DEMO | {"other": "outlt"}, "others does not list 'outlt'.* Did you mean 'outlet'?"),
     ],
 )
 def test_wrong_names_are_refused_with_the_nearest_right_one(study, make_notebook, name, selectors, message):
-    params = study / "params.yaml"
-    params.write_text("\n".join(line for line in params.read_text().splitlines() if "fashion:" not in line))
+    edit(study / "params.yaml", others={"outlet": {"source": "lib/demo_shop", "tagged_by": "demo"}})
     make_notebook("01_collect", "print('ran')")
-    make_notebook("05_train", "print('ran')", parameters='catalogue = "demo"\nvariant = "brand"')
+    make_notebook("05_train", "print('ran')")
+    make_notebook("11_other", "print('ran')", parameters='catalogue = "demo"\nother = "mine"')
     with pytest.raises(StudyError, match=message):
         run(name, selectors)
     assert files(study) == []
@@ -174,7 +180,7 @@ def test_help_names_every_option(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     text = capsys.readouterr().out
-    assert all(option in text for option in ("notebook", "--catalogue", "--variant", "--cell-seconds"))
+    assert all(option in text for option in ("notebook", "--catalogue", "--other", "--cell-seconds"))
 
 
 # What fails

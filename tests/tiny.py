@@ -24,7 +24,7 @@ WORDS = ["sole laces", "sole strap", "denim pockets", "linen pleats", "denim zip
 def params(**changes: object) -> dict:
     """The committed params.yaml for one catalogue called tiny, with short recipes, and some keys replaced."""
     content = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    content |= {"study": {"tiny": {"source": "."}}, "prepared": {}, "transfer": {}}
+    content |= {"study": {"tiny": {"source": "."}}, "others": {}}
     content["recipes"]["paper"] |= {"epochs": 3}
     content["recipes"]["tuned"] |= {"epochs": 6, "min_updates": 60, "validate_every": 5, "batch_size": 32}
     return content | deepcopy(changes)

@@ -219,7 +219,7 @@ def compare_variants(catalogue: str, results: Results, truth: Truth) -> pd.DataF
         right = (said.predicted == truth.codes[said.rows]).all(axis=2)
         rows.append((*model, float(right.mean(axis=1).mean())))
     if not rows:
-        recipe = load_params().runs[0].recipe
+        recipe = load_params().main.recipes[0]
         raise StudyError(f"results.csv of '{catalogue}' has no run of the main experiment, recipe '{recipe}'.")
     table = pd.DataFrame(rows, columns=[*Trained._fields, "validation_path"])
     paths = results.intervals[(results.intervals["measured_on"] == "test") & (results.intervals["metric"] == "path")]
@@ -232,7 +232,7 @@ def compare_variants(catalogue: str, results: Results, truth: Truth) -> pd.DataF
 
 
 def main_models(results: pd.DataFrame) -> list[Trained]:
-    """List the models of the main experiment (the first line of `runs`), at the largest size of each split.
+    """List the models of the main experiment (`Params.main`), at the largest size of each split.
 
     A variant that was not trained with all rows of a split is not among that split's models.
 
@@ -250,10 +250,10 @@ def main_models(results: pd.DataFrame) -> list[Trained]:
 def main_rows(results: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the main experiment: each variant's recipe in it, and its text if the variant reads any."""
     params = load_params()
-    main = params.runs[0]
+    main = params.main
     reads_text = results["variant"].map({name: "text" in v.inputs for name, v in params.variants.items()})
     text = np.where(reads_text.fillna(False).astype(bool), main.text, "masked")
-    recipes = main_recipes(zip(results["variant"], results["recipe"], strict=True), main.recipe)
+    recipes = main_recipes(zip(results["variant"], results["recipe"], strict=True), main.recipes[0])
     return results[(results["recipe"] == results["variant"].map(recipes)) & (results["text"] == text)]
 
 

@@ -118,7 +118,7 @@ def open_curve(catalogue: str) -> tuple[Curve, pd.DataFrame]:
     params, results = load_params(), read_table(report_dir(catalogue, "results.csv"))
     settings = params.labels
     text = settings.text if "text" in get_variant(params, settings.variant).inputs else "masked"
-    recipes = main_recipes(zip(results["variant"], results["recipe"], strict=True), params.runs[0].recipe)
+    recipes = main_recipes(zip(results["variant"], results["recipe"], strict=True), params.main.recipes[0])
     wanted = {"variant": settings.variant, "text": text, "split": settings.split}
     wanted["recipe"] = recipes.get(settings.variant, "")
     runs = results[(results[list(wanted)] == list(wanted.values())).all(axis=1)]

@@ -62,6 +62,8 @@ class Shop(NamedTuple):
 
     Attributes
     ----------
+    name : str
+        Of the catalogue.
     products : Products
         All that is known of them.
     readable : Products
@@ -74,6 +76,7 @@ class Shop(NamedTuple):
         How often each bootstrap draw takes each near-duplicate group.
     """
 
+    name: str
     table: pd.DataFrame
     products: Products
     readable: Products
@@ -107,7 +110,7 @@ class Pair(NamedTuple):
         model is shown no photo of the target.
     """
 
-    settings: config.Transfer
+    asked: config.Transfer
     source: Shop
     target: Shop
     own: Tagger
@@ -116,32 +119,34 @@ class Pair(NamedTuple):
 
 
 def open_pair(name: str) -> Pair:
-    """Open a pair of `params.yaml`.
+    """Open a second shop of `params.yaml`, the target, and the catalogue whose model tags it, the source.
 
     Raises
     ------
     StudyError
-        If there is no such pair, if anything that it needs has not been made, or if its mapping is wrong.
+        If there is no such shop, if anything that it needs has not been made, or if its mapping is wrong.
     """
-    pairs = config.load_params().transfer
-    if name not in pairs:
-        raise StudyError(f"params.yaml: transfer has no pair '{name}'. Known: {list(pairs)}.{nearest(name, pairs)}")
-    settings = pairs[name]
-    ours, theirs = _taxonomy(settings.source), _taxonomy(settings.target)
-    mapped = map_taxonomy(read_mapping(config.root() / settings.mapping), theirs, ours)
+    others = config.load_params().others
+    if name not in others:
+        raise StudyError(f"params.yaml: others has no '{name}'. Known: {list(others)}.{nearest(name, others)}")
+    tagged_by, asked = others[name].tagged_by, config.load_catalogue(name).transfer
+    if asked is None:
+        raise StudyError(f"{name}.yaml: 'transfer' is missing: what its categories are called by '{tagged_by}'.")
+    ours, theirs = _taxonomy(tagged_by), _taxonomy(name)
+    mapped = map_taxonomy(read_mapping(config.root() / asked.mapping), theirs, ours)
     there = mapped[mapped[:, 0] != APART]
     if not len(there):
-        raise StudyError(f"{settings.mapping}: no category path of '{settings.target}' has a counterpart.")
-    own = open_tagger(settings.source)
+        raise StudyError(f"{asked.mapping}: no category path of '{name}' has a counterpart.")
+    own = open_tagger(tagged_by)
     tagger = Tagger(own.about, {"levels": own.levels, "paths": there.tolist()}, own.model)
-    comparable = backbone_of(settings.source) == backbone_of(settings.target)
-    source = _open(settings.source, np.array(ours["paths"], np.int64), SEED + 1)  # another catalogue, other draws
-    target = _open(settings.target, mapped, SEED)
+    comparable = backbone_of(tagged_by) == backbone_of(name)
+    source = _open(tagged_by, np.array(ours["paths"], np.int64), SEED + 1)  # another catalogue, other draws
+    target = _open(name, mapped, SEED)
     if not len(target.tested):
-        raise StudyError(f"transfer.{name}: no test product of '{settings.target}' has a category of the source.")
+        raise StudyError(f"No test product of '{name}' has a category of '{tagged_by}'.")
     if not comparable:
         target = target._replace(readable=target.products.without(["image"]))
-    return Pair(settings, source, target, own, tagger, comparable)
+    return Pair(asked, source, target, own, tagger, comparable)
 
 
 def open_tagger(catalogue: str) -> Tagger:
@@ -155,9 +160,7 @@ def open_tagger(catalogue: str) -> Tagger:
     folder = config.build_dir(catalogue, "models", MODEL)
     found = sorted(folder.glob(f"{RECIPE}-{TEXT}-{SPLIT}-*-{FIRST_SEED}"))
     if not found:
-        raise StudyError(
-            f"'{catalogue}' has no trained '{MODEL}' in {folder}: run `dvc repro train@{catalogue}-{MODEL}`."
-        )
+        raise StudyError(f"'{catalogue}' has no trained '{MODEL}' in {folder}: run `dvc repro train@{catalogue}`.")
     return trained_tagger(catalogue, MODEL, found[0].name, TEXT)
 
 
@@ -168,7 +171,7 @@ def _open(catalogue: str, paths: Ints, seed: int) -> Shop:
     codes = paths[path_numbers(data.codes, data.paths)]
     rows = test_rows(data.products, SPLIT)
     draws = group_weights(int(data.products["group"].max()) + 1, seed=seed)
-    return Shop(data.products, products, products, codes, rows[codes[rows, 0] != APART], draws)
+    return Shop(catalogue, data.products, products, products, codes, rows[codes[rows, 0] != APART], draws)
 
 
 def _taxonomy(catalogue: str) -> Taxonomy:
@@ -200,8 +203,8 @@ def by_labels(pair: Pair) -> dict[Way, Sample]:
         Way(OWN, 0): target.measure([_best(pair.own, target)]),
         Way(AS_IT_IS, 0): target.measure([_best(pair.tagger, target)]),
     }
-    for labels in [*(n for n in pair.settings.labels if n < there), there]:
-        drawn = range(pair.settings.seeds if labels < there else 1)
+    for labels in [*(n for n in pair.asked.labels if n < there), there]:
+        drawn = range(pair.asked.seeds if labels < there else 1)
         learnt = [
             learn(target, training_rows(target.table, SPLIT, labels, seed)[0], source, pair.tagger.paths, seed)
             for seed in drawn

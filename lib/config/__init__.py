@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from lib.config.base import LEVELS, Input, Share, Size, Split, Strict, Text
 from lib.config.params import (
+    LARGER_BUDGETS,
     Backbone,
     BusinessParams,
     Catalogue,
@@ -73,6 +74,22 @@ def load_catalogue(name: str) -> Catalogue:
     return load(Catalogue, path)
 
 
+def experiments(name: str, params: Params) -> list[str]:
+    """Return the experiments that a catalogue takes, in the order of `params.yaml`.
+
+    Raises
+    ------
+    StudyError
+        If `catalogues/NAME.yaml` names one that there is not.
+    """
+    taken, known = load_catalogue(name).experiments, params.experiments
+    for experiment in [] if taken == "all" else taken:
+        if experiment not in known:
+            hint = nearest(experiment, known)
+            raise StudyError(f"{name}.yaml: experiments: there is no '{experiment}'. Known: {known}.{hint}")
+    return [experiment for experiment in known if taken == "all" or experiment in taken]
+
+
 def load_section(name: str, model: type[Model]) -> Model:
     """Read and validate the section of `catalogues/NAME.yaml` that says where its products come from."""
     catalogue = load_catalogue(name)
@@ -96,9 +113,10 @@ def studied(name: str) -> Studied:
         If the catalogue is not listed, or one of its files is missing.
     """
     params = load_params()
-    listed = {**params.prepared, **params.study}
+    listed: dict[str, Studied] = {**params.study, **params.others}
     if name not in listed:
-        raise StudyError(f"params.yaml: study does not list '{name}'. It lists {list(listed)}.{nearest(name, listed)}")
+        hint = nearest(name, listed)
+        raise StudyError(f"params.yaml does not list '{name}' under study or others. It lists {list(listed)}.{hint}")
     entry = Studied(
         source=root() / listed[name].source,
         weights=(root() / weights) if (weights := listed[name].weights) else None,

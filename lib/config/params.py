@@ -1,9 +1,10 @@
 """All of `params.yaml`, and all of one `catalogues/NAME.yaml`."""
 
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from lib.config.base import Share, Size, Split, Strict, Text
 from lib.config.variants import (
@@ -20,6 +21,9 @@ from lib.config.variants import (
 from lib.exceptions import nearest
 
 StopWords = Literal["english", "none"]
+LARGER_BUDGETS = "label_budgets"
+"""The experiment that has no runs: the `labels` stage goes on to `larger_budgets`."""
+
 Precisions = Annotated[list[Share], Field(min_length=1)]
 
 
@@ -28,6 +32,12 @@ class Studied(Strict):
 
     source: Path
     weights: Path | None = None
+
+
+class Other(Studied):
+    """A second shop, whose products the `best` of a studied catalogue tags."""
+
+    tagged_by: str
 
 
 class SplitParams(Strict):
@@ -83,7 +93,7 @@ class Recipe(Strict):
     hidden_dropout: Annotated[float, Field(ge=0, lt=1)]
     input_dropout: Annotated[float, Field(ge=0, lt=1)]
     schedule: Literal["constant", "one_cycle"]
-    patience: Size | None
+    patience: Annotated[Size | None, BeforeValidator(lambda value: None if value == "never" else value)]
     standardize_image: bool
     shuffle: bool = True
     drop_last: bool = False
@@ -110,12 +120,12 @@ class Recipe(Strict):
 
 
 class Runs(Strict):
-    """One line of the experiment grid: for every variant, or for some.
+    """One line of an experiment: for every variant, or for some.
 
     `train_sizes` are each of the catalogue's, all but the largest, or one of them; `seeds` at most so many.
     """
 
-    recipe: str
+    recipes: list[str] = Field(min_length=1)
     text: Text
     splits: list[Split] = Field(min_length=1)
     train_sizes: Literal["each", "smaller", "smallest", "second_smallest", "second_largest", "largest"]
@@ -176,7 +186,8 @@ class LabelParams(Strict):
     """Knobs of the `labels` stage.
 
     `variant` and `text` choose the learning curve; `split` holds for the curve and for active learning alike. `budgets`
-    are labels in all, not labels a round.
+    are labels in all, not labels a round; a catalogue that takes the experiment `label_budgets` goes on to
+    `larger_budgets`.
     """
 
     variant: str
@@ -184,6 +195,7 @@ class LabelParams(Strict):
     split: Split
     targets: list[Share] = Field(min_length=1)
     budgets: list[Annotated[int, Field(ge=20)]] = Field(min_length=1)
+    larger_budgets: list[int] = Field(default_factory=list)
     seeds: Annotated[int, Field(ge=2)]
     text_components: Size
     image_components: Size
@@ -191,38 +203,8 @@ class LabelParams(Strict):
 
     @model_validator(mode="after")
     def _budgets_grow(self) -> Self:
-        if self.budgets != sorted(set(self.budgets)):
-            raise ValueError(f"budgets must grow. Got {self.budgets}.")
-        return self
-
-
-class Transfer(Strict):
-    """One entry of `transfer`.
-
-    Attributes
-    ----------
-    source, target
-        A catalogue whose `best` is trained, and one that is prepared.
-    mapping
-        What the target's categories are called by the source (`lib/analysis/mapping.py`), relative to the root.
-    labels
-        How many products of the target are labelled, ascending.
-    seeds
-        How many samples of labels.
-    """
-
-    source: str
-    target: str
-    mapping: Path
-    labels: list[Size] = Field(min_length=1)
-    seeds: Annotated[int, Field(ge=1)]
-
-    @model_validator(mode="after")
-    def _is_a_pair(self) -> Self:
-        if self.source == self.target:
-            raise ValueError(f"'source' and 'target' are two catalogues. Got '{self.source}' twice")
-        if self.labels != sorted(set(self.labels)):
-            raise ValueError(f"'labels' should ascend. Got {self.labels}")
+        if (budgets := self.budgets + self.larger_budgets) != sorted(set(budgets)):
+            raise ValueError(f"budgets must grow. Got {budgets}.")
         return self
 
 
@@ -230,8 +212,7 @@ class Params(Strict):
     """All of `params.yaml`, and all of one `catalogues/NAME.yaml`."""
 
     study: dict[str, Studied] = Field(min_length=1)
-    prepared: dict[str, Studied] = Field(default_factory=dict)
-    transfer: dict[str, Transfer] = Field(default_factory=dict)
+    others: dict[str, Other] = Field(default_factory=dict)
     accelerator: Literal["auto", "cpu", "gpu"]
     split: SplitParams
     clean: CleanParams
@@ -239,18 +220,43 @@ class Params(Strict):
     image: ImageParams
     variants: dict[str, Variant] = Field(min_length=1)
     recipes: dict[str, Recipe] = Field(min_length=1)
-    runs: list[Runs] = Field(min_length=1)
+    runs: dict[str, Annotated[list[Runs], Field(min_length=1)]] = Field(min_length=1)
     errors: ErrorParams
     business: BusinessParams
     labels: LabelParams
 
+    @property
+    def main(self) -> Runs:
+        """The main experiment, which tables and figures are about where nothing else is said: the first line of all."""
+        return next(iter(self.runs.values()))[0]
+
+    @property
+    def experiments(self) -> list[str]:
+        """The names that a catalogue's `experiments` may have."""
+        return [*self.runs, LARGER_BUDGETS]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_become_settings(cls, content: Any) -> Any:
+        """Fill in what is named: a recipe's `base`, and the variants in a fusion's `of`.
+
+        DVC's `-S` writes `params.yaml` again. It keeps comments and order, but not YAML's own way to repeat something.
+        """
+        if not isinstance(content, dict):
+            return content
+        variants, recipes = content.get("variants"), content.get("recipes")
+        if isinstance(recipes, dict):
+            content = content | {"recipes": {name: _on_base(name, recipes) for name in recipes}}
+        if isinstance(variants, dict):
+            content = content | {"variants": {name: _with_parts(name, variants) for name in variants}}
+        return content
+
     @model_validator(mode="after")
-    def _fusions_are_of_variants(self) -> Self:
-        for name, variant in self.variants.items():
-            for part, settings in variant.of.items() if isinstance(variant, PartsVariant) else ():
-                _known(f"variants.{name}.of names", "variant", [part], list(self.variants))
-                if settings != self.variants[part]:
-                    raise ValueError(f"variants.{name}.of.{part} differs from variants.{part}; write {part}: *{part}")
+    def _others_are_tagged_by_a_studied_one(self) -> Self:
+        for name, other in self.others.items():
+            _known(f"others.{name}.tagged_by names", "catalogue", [other.tagged_by], list(self.study))
+            if name in self.study:
+                raise ValueError(f"'{name}' stands in 'study' and in 'others'; it can be only one of them")
         return self
 
     @model_validator(mode="after")
@@ -263,13 +269,34 @@ class Params(Strict):
 
     @model_validator(mode="after")
     def _runs_name_what_exists(self) -> Self:
-        for runs in self.runs:
-            _known("runs name", "recipe", [runs.recipe], list(self.recipes))
-            _known("runs name", "variant", runs.variants or [], list(self.variants))
-            for name in runs.variants or self.variants:
-                if problem := self.recipes[runs.recipe].requires(self.variants[name]):
-                    raise ValueError(f"runs train '{name}' by the recipe '{runs.recipe}', but {problem}.")
+        for experiment, runs in ((name, line) for name, lines in self.runs.items() for line in lines):
+            _known(f"runs.{experiment} names", "recipe", runs.recipes, list(self.recipes))
+            _known(f"runs.{experiment} names", "variant", runs.variants or [], list(self.variants))
+            for recipe, name in product(runs.recipes, runs.variants or self.variants):
+                if problem := self.recipes[recipe].requires(self.variants[name]):
+                    raise ValueError(f"runs.{experiment} trains '{name}' by the recipe '{recipe}', but {problem}.")
         return self
+
+
+def _on_base(name: str, recipes: dict[str, Any], above: tuple[str, ...] = ()) -> Any:
+    """Return a recipe with the keys of its base, and of that one's base, that it does not replace."""
+    recipe = recipes[name]
+    if not (isinstance(recipe, dict) and "base" in recipe):
+        return recipe
+    _known(f"recipes.{name}.base names", "recipe", [recipe["base"]], list(recipes))
+    if name in above:
+        raise ValueError(f"recipes.{name} is based on itself")
+    base = _on_base(recipe["base"], recipes, (*above, name))
+    return {key: value for key, value in {**base, **recipe}.items() if key != "base"}
+
+
+def _with_parts(name: str, variants: dict[str, Any]) -> Any:
+    """Return a variant; of a fusion with the settings of the variants that its `of` names."""
+    variant = variants[name]
+    if not (isinstance(variant, dict) and isinstance(variant.get("of"), list)):
+        return variant
+    _known(f"variants.{name}.of names", "variant", variant["of"], list(variants))
+    return variant | {"of": {part: variants[part] for part in variant["of"]}}
 
 
 def _known(where: str, kind: str, names: list[str], known: list[str]) -> None:
@@ -297,11 +324,36 @@ class Backbone(Strict):
     batch_norm_epsilon: Annotated[float, Field(gt=0)] | None = None
 
 
+class Transfer(Strict):
+    """What is asked of a catalogue that the model of another one tags.
+
+    Attributes
+    ----------
+    mapping
+        What its categories are called by the other one (`lib/analysis/mapping.py`), relative to the root.
+    labels
+        How many of its products are labelled, ascending.
+    seeds
+        How many samples of labels.
+    """
+
+    mapping: Path
+    labels: list[Size] = Field(min_length=1)
+    seeds: Size
+
+    @model_validator(mode="after")
+    def _labels_ascend(self) -> Self:
+        if self.labels != sorted(set(self.labels)):
+            raise ValueError(f"'labels' should ascend. Got {self.labels}")
+        return self
+
+
 class Catalogue(Strict):
     """All of one `catalogues/NAME.yaml`.
 
-    The section that is called like `kind` says where the products come from. Only `lib/collect/` knows its keys
-    (`load_section`), so that a new kind of source is no change to any later stage.
+    `experiments` are those of `runs:` in `params.yaml` that the catalogue takes. The section that is called like `kind`
+    says where the products come from. Only `lib/collect/` knows its keys (`load_section`), so that a new kind of source
+    is no change to any later stage.
     """
 
     title: str
@@ -315,6 +367,8 @@ class Catalogue(Strict):
     image: Backbone
     train_sizes: list[Size | Literal["all"]] = Field(min_length=1)
     seeds: Size
+    experiments: list[str] | Literal["all"] = "all"
+    transfer: Transfer | None = None
 
     @model_validator(mode="after")
     def _kind_has_its_section(self) -> Self:

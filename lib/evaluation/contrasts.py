@@ -162,8 +162,8 @@ def baseline_table(samples: Samples, params: Params) -> pd.DataFrame:
     The columns `BASELINE_COLUMNS`: `a` is the simple model, `b` the network, `decoding` the network's: level by level,
     or as a chain decodes by itself.
     """
-    main, path = params.runs[0], MEASURED.index("path")
-    recipes = main_recipes(((m.variant, m.recipe) for m in samples), main.recipe)
+    main, path = params.main, MEASURED.index("path")
+    recipes = main_recipes(((m.variant, m.recipe) for m in samples), main.recipes[0])
     here = []
     for m in samples:
         variant = params.variants[m.variant]

@@ -54,7 +54,7 @@ class Results:
         The tables of that name. Columns: `samples.result_table`, `samples.interval_table`, `contrasts.COLUMNS`,
         `claims.COLUMNS`, `contrasts.BASELINE_COLUMNS`.
     params
-        The first line of its `runs` is the main experiment.
+        Which of its `runs` is the main experiment (`Params.main`).
     recipes, decodings
         Of each variant: its recipe in the main experiment, and how it is decoded where nothing else is said.
     named_sizes
@@ -82,7 +82,7 @@ class Results:
         sizes = tuple(sorted(size for size in settings.train_sizes if size != "all"))
         smaller = sizes if "all" in settings.train_sizes else sizes[:-1]
         rows, params = tables["intervals"], load_params()
-        recipes = main_recipes(zip(rows["variant"], rows["recipe"], strict=True), params.runs[0].recipe)
+        recipes = main_recipes(zip(rows["variant"], rows["recipe"], strict=True), params.main.recipes[0])
         how = usual_decodings(zip(rows["variant"], rows["decoding"], strict=True))
         usual = max(smaller, default=None)
         return cls(**tables, params=params, recipes=recipes, decodings=how, named_sizes=sizes, experiment_size=usual)
@@ -90,7 +90,7 @@ class Results:
     @property
     def text(self) -> str:
         """The text of the main experiment."""
-        return str(self.params.runs[0].text)
+        return str(self.params.main.text)
 
     @property
     def main(self) -> dict[str, Any]:

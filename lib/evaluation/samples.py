@@ -14,7 +14,7 @@ from lib.evaluation.bootstrap import Sample, group_weights, intervals, resample
 from lib.exceptions import StudyError
 from lib.files import existing, read_json
 from lib.training.metrics import Way, path_of, read, unpack
-from lib.training.runs import Run
+from lib.training.runs import Run, grid
 
 RUN = ["variant", "recipe", "text", "split", "train_size", "seed"]
 NAME = re.compile(rf"(.+)-({'|'.join(get_args(Text))})-({'|'.join(get_args(Split))})-([0-9]+)-([0-9]+)")
@@ -70,15 +70,18 @@ def load_truth(catalogue: str) -> Truth:
 
 
 def list_runs(catalogue: str) -> pd.DataFrame:
-    """List the runs that there are outcomes of, of all variants of `params.yaml`: the columns `RUN`, sorted.
+    """List the runs that there are outcomes of: the columns `RUN`, sorted.
 
     Raises
     ------
     StudyError
-        If a variant's outcomes are missing, empty, or not named as runs are.
+        If outcomes that the catalogue's experiments leave are missing, or not named as runs are.
     """
     rows: list[tuple[object, ...]] = []
-    for variant in load_params().variants:
+    params = load_params()
+    for variant in params.variants:
+        if not grid(variant, params, catalogue):
+            continue
         path = path_of(catalogue, variant)
         if not (found := read(path)):
             raise StudyError(f"{path} holds no outcomes. Run `dvc repro` to make them again.")

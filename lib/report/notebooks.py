@@ -8,7 +8,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from lib.report.kit import NAMED
-from lib.report.outputs import TRAIN, clean_html, markdown_to_html, read
+from lib.report.outputs import clean_html, markdown_to_html, read
 
 HEADING = re.compile(r"^#+\s+(.+?)\s*$", re.MULTILINE)
 
@@ -43,15 +43,9 @@ def title(notebook: NotebookNode) -> str:
 
 
 def _title(cells: list[NotebookNode], path: Path) -> None:
-    """Give the page one title; that of a trained variant names the variant."""
-    suffix = f": {path.stem.removeprefix(TRAIN)}" if path.stem.startswith(TRAIN) else ""
-    if cells and cells[0].cell_type == "markdown" and (found := HEADING.search(cells[0].source)):
-        if suffix:
-            start, end = found.span(1)
-            source = cells[0].source
-            cells[0].source = f"{source[:start]}{found[1].rstrip('.?')}{suffix}{source[end:]}"
-        return
-    cells.insert(0, nbformat.v4.new_markdown_cell(f"# {path.stem}", id="title"))
+    """Give a page that begins without a heading its file's name for one."""
+    if not (cells and cells[0].cell_type == "markdown" and HEADING.search(cells[0].source)):
+        cells.insert(0, nbformat.v4.new_markdown_cell(f"# {path.stem}", id="title"))
 
 
 def _code(cell: NotebookNode, heading: str) -> list[NotebookNode]:

@@ -13,12 +13,11 @@ import nh3
 from markdown_it import MarkdownIt
 from nbformat import NotebookNode
 
-from lib.config import build_dir, load_params, root
+from lib.config import build_dir, root
 from lib.exceptions import StudyError, nearest
 from lib.files import existing
 from lib.report.kit import NAMED
 
-TRAIN = "05_train_"
 # fmt: off
 TAGS = {
     "a", "b", "blockquote", "br", "caption", "code", "col", "colgroup", "dd", "del", "div", "dl", "dt", "em",
@@ -97,7 +96,7 @@ class Outputs:
 
 
 def executed(catalogue: str) -> list[Path]:
-    """List the executed notebooks in reading order: by number, and the variants as `params.yaml` has them.
+    """List the executed notebooks in reading order.
 
     Raises
     ------
@@ -105,8 +104,7 @@ def executed(catalogue: str) -> list[Path]:
         If there are none.
     """
     folder = existing(build_dir(catalogue, "notebooks"))
-    order = {f"{TRAIN}{variant}": place for place, variant in enumerate(load_params().variants)}
-    paths = sorted(folder.glob("*.ipynb"), key=lambda path: (path.stem[:2], order.get(path.stem, -1), path.stem))
+    paths = sorted(folder.glob("*.ipynb"))
     if not paths:
         raise StudyError(f"{folder} holds no executed notebook. Run `dvc repro` to make them.")
     return paths

@@ -78,7 +78,7 @@ def write_source(catalogue: str, settings: Catalogue, folder: Path) -> dict[str,
         page = notebooks.page(path)
         nbformat.write(page, folder / f"{path.stem}.ipynb")
         pages.append({"name": path.stem, "title": notebooks.title(page)})
-    pairs = [name for name, pair in load_params().transfer.items() if pair.source == catalogue]
+    pairs = [name for name, other in load_params().others.items() if other.tagged_by == catalogue]
     context = {"catalogue": catalogue, "settings": settings, "pages": pages, "pairs": pairs, "commit": commit()}
     for name, template in PAGES.items():
         text = environment().get_template(template).render(context, **_takers(outputs, folder))

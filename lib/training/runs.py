@@ -36,22 +36,24 @@ class Run:
         return f"{self.recipe}-{self.text}-{self.split}-{train_size}-{self.seed}"
 
 
-def grid(name: str, params: config.Params, catalogue: config.Catalogue) -> list[Run]:
-    """List a variant's runs, largest training sizes first so that the longest ones do not end alone.
+def grid(name: str, params: config.Params, catalogue: str) -> list[Run]:
+    """List a variant's runs in the experiments of a catalogue, largest training sizes first.
 
     What cannot differ is run once: a model without a recipe once for all recipes, a variant that reads no text once
     for both texts, and a model that has no chance in it once for all seeds where the seed draws no rows either.
     """
-    variant = config.get_variant(params, name)
+    variant, facts = config.get_variant(params, name), config.load_catalogue(catalogue)
     found = {
-        Run(_recipe(variant, line), _text(variant, line), split, size, seed)
-        for line in params.runs
+        Run(recipe if has_recipe(variant) else NO_RECIPE, _text(variant, line), split, size, seed)
+        for experiment in config.experiments(catalogue, params)
+        for line in params.runs.get(experiment, [])
         if line.variants is None or name in line.variants
+        for recipe in line.recipes
         for split in line.splits
-        for size in _sizes(line, catalogue)
-        for seed in range(_seeds(variant, line, size, catalogue))
+        for size in _sizes(line, facts)
+        for seed in range(_seeds(variant, line, size, facts))
     }
-    return sorted(found, key=lambda run: (-_rows(run.size), run.recipe, run.text, run.split, run.seed))
+    return sorted(found, key=lambda run: (-rows_of(run.size), run.recipe, run.text, run.split, run.seed))
 
 
 def has_recipe(variant: config.Variant) -> bool:
@@ -63,7 +65,7 @@ def has_recipe(variant: config.Variant) -> bool:
 
 def _sizes(line: config.Runs, catalogue: config.Catalogue) -> list[int | Literal["all"]]:
     """Return the training sizes that a line of the grid asks for."""
-    *smaller, largest = sizes = sorted(catalogue.train_sizes, key=_rows)
+    *smaller, largest = sizes = sorted(catalogue.train_sizes, key=rows_of)
     chosen = {
         "each": sizes,
         "smaller": smaller,
@@ -81,13 +83,10 @@ def _seeds(variant: config.Variant, line: config.Runs, size: int | str, catalogu
     return min(line.seeds or catalogue.seeds, catalogue.seeds)
 
 
-def _recipe(variant: config.Variant, line: config.Runs) -> str:
-    return line.recipe if has_recipe(variant) else NO_RECIPE
-
-
 def _text(variant: config.Variant, line: config.Runs) -> config.Text:
     return line.text if "text" in variant.inputs else "masked"
 
 
-def _rows(size: int | str) -> float:
+def rows_of(size: int | str) -> float:
+    """Return a training size as a number to sort by: `all` is the largest."""
     return float("inf") if size == "all" else float(size)

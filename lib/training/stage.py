@@ -1,4 +1,4 @@
-"""The `train` stage: it looks every run of a variant up, makes those that are not kept, and publishes all.
+"""The `train` stage: it looks every run of a catalogue up, makes those that are not kept, and publishes all.
 
 Only the workers import PyTorch, which takes seconds: they are copies of one process that has done it already. Where
 nothing is missing there are none.
@@ -6,10 +6,10 @@ nothing is missing there are none.
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import as_completed
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pandas as pd
 from tqdm import tqdm
@@ -18,30 +18,39 @@ from lib import config, files
 from lib.clean.splits import test_rows
 from lib.processes import cores, worker_pool
 from lib.training import kept, metrics
-from lib.training.runs import Run, grid
+from lib.training.runs import Run, grid, rows_of
 
+SPLITS: tuple[config.Split, ...] = get_args(config.Split)
 _WORKERS_IMPORT = "lib.training.run"
 ACCELERATORS = ("/dev/nvidiactl", "/dev/kfd", "/dev/accel0")
 """One of these is there wherever PyTorch may find a GPU on Linux."""
 
 
 class Planned(NamedTuple):
-    """A run, and what it is made of."""
+    """A run of a variant, and what it is made of."""
 
+    variant: str
     run: Run
     made_by: dict[str, Any]
 
 
-def plan(catalogue: str, variant: str, params: config.Params | None = None) -> list[Planned]:
-    """List a variant's runs, those that take longest first."""
-    params = params or config.load_params()
-    settings, device = config.get_variant(params, variant), _device(params.accelerator)
-    runs = grid(variant, params, config.load_catalogue(catalogue))
-    return [Planned(run, kept.ingredients(catalogue, settings, run, params, device)) for run in runs]
+def plan(catalogue: str, variants: Iterable[str] | None = None) -> list[Planned]:
+    """List a catalogue's runs, or those of some variants: the longest ones first, so that none of them ends alone.
+
+    That is by their training rows; and late variants before early ones, which they may be made of.
+    """
+    params = config.load_params()
+    device = _device(params.accelerator)
+    planned = [
+        Planned(name, run, kept.ingredients(catalogue, config.get_variant(params, name), run, params, device))
+        for name in reversed([*(variants or params.variants)])
+        for run in grid(name, params, catalogue)
+    ]
+    return sorted(planned, key=lambda one: rows_of(one.run.size), reverse=True)
 
 
-def train(catalogue: str, variant: str, workers: int | None = None) -> pd.DataFrame:
-    """Run the `train` stage of one variant.
+def train(catalogue: str, variants: Iterable[str] | None = None, workers: int | None = None) -> pd.DataFrame:
+    """Run the `train` stage, for all variants or for some.
 
     Parameters
     ----------
@@ -52,20 +61,23 @@ def train(catalogue: str, variant: str, workers: int | None = None) -> pd.DataFr
     Returns
     -------
     DataFrame
-        The accuracies of all runs (`lib.training.metrics.accuracies`).
+        The accuracies of all runs: `variant`, and the columns of `lib.training.metrics.accuracies`.
     """
-    params = config.load_params()
-    planned = plan(catalogue, variant, params)
+    params, planned = config.load_params(), plan(catalogue, variants)
     todo = [one for one in planned if kept.find(kept.key_of(one.made_by)) is None]
-    on_gpu = bool(planned) and planned[0].made_by["device"] != "cpu"
-    made = _make_all(catalogue, variant, params, todo, (1 if on_gpu else cores()) if workers is None else workers)
-    for _ in tqdm(made, f"{catalogue} {variant}", len(planned), initial=len(planned) - len(todo), unit="run"):
+    on_gpu = any(one.made_by["device"] != "cpu" for one in planned)
+    made = _make_all(catalogue, params, todo, (1 if on_gpu else cores()) if workers is None else workers)
+    for _ in tqdm(made, f"training on {catalogue}", len(planned), initial=len(planned) - len(todo), unit="run"):
         pass
-    outcomes = _publish(catalogue, variant, planned)
-    splits = {one.run.split for one in planned}
-    columns = [f"{split}_split" for split in splits]
+    columns = [f"{split}_split" for split in SPLITS]
     products = pd.read_parquet(config.build_dir(catalogue, "clean", "products.parquet"), columns=columns)
-    return metrics.accuracies(outcomes, {split: len(test_rows(products, split)) for split in splits})
+    test: dict[str, int] = {split: len(test_rows(products, split)) for split in SPLITS}
+    names = [name for name in variants or params.variants if name in {one.variant for one in planned}]
+    measured = {
+        name: metrics.accuracies(_publish(catalogue, name, [one for one in planned if one.variant == name]), test)
+        for name in names
+    }
+    return pd.concat(measured, names=["variant"]).reset_index("variant").reset_index(drop=True)
 
 
 def _device(accelerator: str) -> str:
@@ -84,9 +96,9 @@ def _ask_for_gpu() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _make_all(catalogue: str, variant: str, params: config.Params, todo: list[Planned], workers: int) -> Iterator[None]:
+def _make_all(catalogue: str, params: config.Params, todo: list[Planned], workers: int) -> Iterator[None]:
     """Make runs, and yield after each; what one raises is raised without first waiting for the others."""
-    calls = [(catalogue, config.get_variant(params, variant), one, params) for one in todo]
+    calls = [(catalogue, one, params) for one in todo]
     if workers == 0 or not calls:
         for call in calls:
             _make(*call)
@@ -100,11 +112,11 @@ def _make_all(catalogue: str, variant: str, params: config.Params, todo: list[Pl
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _make(catalogue: str, variant: config.Variant, planned: Planned, params: config.Params) -> None:
+def _make(catalogue: str, planned: Planned, params: config.Params) -> None:
     from lib.training.run import do_run
 
     def fill(folder: Path, checkpoints: Path) -> None:
-        do_run(catalogue, variant, planned.run, params, folder, checkpoints)
+        do_run(catalogue, params.variants[planned.variant], planned.run, params, folder, checkpoints)
 
     kept.make(planned.made_by, fill)
 

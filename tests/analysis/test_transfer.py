@@ -26,7 +26,8 @@ SOURCE = {
     "paths": [[0, 1, 0], [1, 0, 1], [1, 1, 0]],
 }
 TARGET = {"levels": [["gents", "women"], ["shoes"], ["boots", "wellies"]], "paths": [[0, 0, 0], [1, 0, 1]]}
-PAIR = {"source": "tiny", "target": "other", "mapping": "mapping.yaml", "labels": [20], "seeds": 2}
+ASKED = {"mapping": "mapping.yaml", "labels": [20], "seeds": 2}
+OTHERS = {"other": {"source": ".", "tagged_by": "tiny"}}
 RENAMED = {"class 0": "first", "class 1": "second", "class 2": "third", "class 3": "fourth"}
 
 
@@ -62,10 +63,10 @@ def test_every_name_that_leads_nowhere_is_told_with_the_nearest_one():
     assert "'d > e > f' is mapped to 'women'; expected A > B > C" in str(error.value)
 
 
-@pytest.mark.parametrize("change", [{"labels": [50, 20]}, {"labels": []}, {"target": "tiny"}, {"seeds": 0}])
-def test_a_wrong_pair_is_refused(change):
+@pytest.mark.parametrize("change", [{"labels": [50, 20]}, {"labels": []}, {"seeds": 0}])
+def test_what_is_asked_of_a_target_is_checked(change):
     with pytest.raises(ValidationError):
-        config.Transfer.model_validate(PAIR | change)
+        config.Transfer.model_validate(ASKED | change)
 
 
 # The shop that speaks a dialect
@@ -104,7 +105,7 @@ def made(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("pair")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STUDY_ROOT", str(root))
-        tiny.write(root, transfer={"pair": PAIR})
+        tiny.write(root, others=OTHERS)
         manifest = {"weights_sha256": "0", "dimension": 8}
         files.write_json(root / "build/tiny/image/manifest.json", manifest)
         tiny.train_best()
@@ -115,7 +116,7 @@ def made(tmp_path_factory) -> Path:
 def other(root: Path) -> None:
     """Make the target of the source: names of level 3 and brands are others, and one class has no counterpart."""
     shutil.copytree(root / "build/tiny", root / "build/other", ignore=shutil.ignore_patterns("models"))
-    shutil.copy(root / "catalogues/tiny.yaml", root / "catalogues/other.yaml")
+    (root / "catalogues/other.yaml").write_text(yaml.safe_dump(tiny.catalogue(transfer=ASKED)))
     folder = root / "build/other/clean"
     table = pd.read_parquet(folder / "products.parquet")
     table = table.assign(level_3=table["level_3"].map(RENAMED), brand="other " + table["brand"])
@@ -145,7 +146,7 @@ def changed(made, tmp_path, monkeypatch) -> Path:
 
 
 def test_a_pair_is_measured(pair_root):
-    pair = transfer.open_pair("pair")
+    pair = transfer.open_pair("other")
     home, away = transfer.by_inputs(pair.own, pair.source), transfer.by_inputs(pair.tagger, pair.target)
     every = tuple(pair.own.inputs)
     ways = {**transfer.by_labels(pair), transfer.Way(transfer.HOME, 0): home[every]}
@@ -172,7 +173,7 @@ def test_a_pair_is_measured(pair_root):
 
 
 def test_labels_of_test_products_have_no_say(pair_root):
-    pair = transfer.open_pair("pair")
+    pair = transfer.open_pair("other")
     labelled, _ = training_rows(pair.target.table, "grouped", 20, 0)
     source, paths = transfer.source_levels(pair.tagger, pair.target), pair.tagger.paths
     before = transfer.learn(pair.target, labelled, source, paths, 0)
@@ -186,7 +187,7 @@ def test_labels_of_test_products_have_no_say(pair_root):
 
 def test_photos_of_another_backbone_are_not_shown_to_the_source(changed):
     files.write_json(changed / "build/other/image/manifest.json", {"weights_sha256": "1", "dimension": 8})
-    pair = transfer.open_pair("pair")
+    pair = transfer.open_pair("other")
     assert not pair.comparable
     assert pair.target.readable.image is None
     assert len(transfer.source_levels(pair.tagger, pair.target)) == 1
@@ -194,11 +195,11 @@ def test_photos_of_another_backbone_are_not_shown_to_the_source(changed):
 
 
 def test_what_a_pair_lacks_is_told(changed):
-    with pytest.raises(StudyError, match="has no pair 'pear'"):
+    with pytest.raises(StudyError, match="others has no 'pear'"):
         transfer.open_pair("pear")
     shutil.rmtree(changed / "build/tiny/models")
     with pytest.raises(StudyError, match="no trained 'best'"):
-        transfer.open_pair("pair")
+        transfer.open_pair("other")
     (changed / "mapping.yaml").write_text(yaml.safe_dump({"levels": {"level_3": dict.fromkeys(RENAMED.values())}}))
     with pytest.raises(StudyError, match="no category path of 'other' has a counterpart"):
-        transfer.open_pair("pair")
+        transfer.open_pair("other")

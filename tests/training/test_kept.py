@@ -60,11 +60,11 @@ def differing(before):
     ("change", "again"),
     [
         (lambda p: p["variants"]["brand"].update(hidden_size=8), {"brand"}),
-        (lambda p: p["variants"]["best"]["of"]["linear"].update(C=2.0), {"best", "linear"}),
+        (lambda p: p["variants"]["linear"].update(C=2.0), {"best", "linear"}),
         (lambda p: p["recipes"]["tuned"].update(lr=0.5), ALL - {"linear"}),
         (lambda p: p["recipes"]["paper"].update(lr=0.5), set()),
         (lambda p: p["text"].update(max_bag_words=7), ALL - {"brand"}),
-        (lambda p: p["runs"].append({**p["runs"][0], "text": "plain"}), set()),
+        (lambda p: p["runs"]["core"].append({**p["runs"]["core"][0], "text": "plain"}), set()),
         (lambda p: p["errors"].update(target=0.5), set()),
     ],
     ids=[

@@ -5,12 +5,12 @@ from lib.training.runs import Run, grid
 
 
 def test_what_cannot_differ_is_run_once():
-    params, demo = config.load_params(), config.load_catalogue("demo")
-    naive = grid("naive", params, demo)
+    params = config.load_params()
+    naive = grid("naive", params, "fashion")
     assert {run.recipe for run in naive} == {"none"}
     assert {run.text for run in naive} == {"masked"}
     assert [run.seed for run in naive if run.size == "all" and run.split == "random"] == [0]
-    image = grid("brand_image", params, demo)
+    image = grid("brand_image", params, "fashion")
     assert len(image) == len(set(image))
     assert {run.text for run in image} == {"masked"}
 

@@ -19,15 +19,15 @@ from lib.training.model import load_model
 from lib.training.runs import grid
 
 VARIANTS = ["naive", "linear_image", "late_fusion", "lstm", "brand_text_image"]
-LINE = {"recipe": "tuned", "text": "masked", "splits": ["grouped"], "train_sizes": "each"}
-ONE = [{**LINE, "train_sizes": "largest", "seeds": 1}]
+LINE = {"recipes": ["tuned"], "text": "masked", "splits": ["grouped"], "train_sizes": "each"}
+ONE = {"core": [{**LINE, "train_sizes": "largest", "seeds": 1}]}
 
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
     monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
-    tiny.write(tmp_path, runs=[LINE])
+    tiny.write(tmp_path, runs={"core": [LINE]})
     yield tmp_path
     tiny.forget()
 
@@ -42,13 +42,13 @@ def kept_runs(root):
 
 
 def train(variant, workers=0):
-    return stage.train("tiny", variant, workers)
+    return stage.train("tiny", [variant], workers)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_run_of_the_grid_leaves_what_it_said_and_got_right(study, variant):
     table = train(variant)
-    runs = grid(variant, config.load_params(), config.load_catalogue("tiny"))
+    runs = grid(variant, config.load_params(), "tiny")
     data = load_catalogue_data("tiny")
     assert len(table[["train_size", "seed"]].drop_duplicates()) == len(runs)
     of_key = metrics.read(metrics.path_of("tiny", variant))
@@ -101,7 +101,7 @@ def test_a_second_call_trains_nothing_and_leaves_the_same_bytes(study, monkeypat
 
 def test_nothing_missing_needs_no_torch(study):
     train("linear_image")
-    program = "import sys; from lib.training.stage import train; train('tiny', 'linear_image'); print(*sys.modules)"
+    program = "import sys; from lib.training.stage import train; train('tiny', ['linear_image']); print(*sys.modules)"
     command = [sys.executable, "-c", program]
     loaded = subprocess.run(command, cwd=tiny.REPOSITORY, check=True, capture_output=True, text=True).stdout.split()
     assert "lib.training.stage" in loaded
@@ -137,7 +137,7 @@ def test_only_what_is_new_in_the_grid_is_trained_and_what_is_gone_is_not_publish
     train("brand")
     before = kept_runs(study)
     lines = [{**LINE, "train_sizes": "largest"}, {**LINE, "splits": ["random"], "train_sizes": "smallest", "seeds": 1}]
-    (study / "params.yaml").write_text(yaml.safe_dump(tiny.params(runs=lines)))
+    (study / "params.yaml").write_text(yaml.safe_dump(tiny.params(runs={"core": lines})))
     train("brand")
     assert len(kept_runs(study) - before) == 1
     assert before < kept_runs(study)
