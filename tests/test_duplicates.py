@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 
-from lib.clean import duplicates, photo_hashes
+from lib.clean import duplicates
 from lib.clean.duplicates import near_duplicate_groups, title_words
 from lib.clean.shingles import shingles, signatures, widespread, without_common
 from lib.config import CleanParams
@@ -221,7 +221,7 @@ def hashes(tmp_path, files, names):
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)
-    return photo_hashes.photo_hashes(tmp_path / "photos.zip", names)
+    return duplicates.photo_hashes(tmp_path / "photos.zip", names)
 
 
 def test_photos_are_hashed_by_content_and_by_what_they_show(tmp_path):
@@ -251,8 +251,8 @@ def test_photos_that_show_nothing_have_no_hash(tmp_path):
 def test_workers_find_the_same(tmp_path, monkeypatch):
     files = {f"{seed}.jpg": picture(seed) for seed in range(6)}
     alone = hashes(tmp_path, files, list(files))
-    monkeypatch.setattr(photo_hashes, "WORKERS_FROM", 1)
-    monkeypatch.setattr(photo_hashes, "CHUNK", 2)
+    monkeypatch.setattr(duplicates, "WORKERS_FROM", 1)
+    monkeypatch.setattr(duplicates, "CHUNK", 2)
     pd.testing.assert_frame_equal(hashes(tmp_path, files, list(files)), alone)
 
 
@@ -263,4 +263,4 @@ def test_no_photo_at_all(tmp_path):
 def test_damaged_archive_is_one_message(tmp_path):
     (tmp_path / "photos.zip").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(StudyError, match=r"photos\.zip is not a whole ZIP archive"):
-        photo_hashes.photo_hashes(tmp_path / "photos.zip", [None])
+        duplicates.photo_hashes(tmp_path / "photos.zip", [None])

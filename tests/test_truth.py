@@ -7,13 +7,13 @@ import yaml
 
 from lib import config, files
 from lib.clean.clean import clean
-from lib.clean.label_noise import label_suspicion
 from lib.clean.masking import Masker
 from lib.clean.truth import (
     Score,
     category_words,
     group_score,
     known_truth,
+    label_suspicion,
     measure_cleaning,
     reject_score,
     wrong_label_score,

@@ -28,8 +28,7 @@ from cleanlab.rank import get_label_quality_scores
 from sklearn.metrics import average_precision_score
 
 from lib.analysis.errors import Bools, Chosen, Trained, read_held_out, seeds_of, wilson
-from lib.clean.label_noise import label_suspicion
-from lib.clean.truth import MAX_LABELS, WRONG_LABEL, known_truth
+from lib.clean.truth import MAX_LABELS, WRONG_LABEL, known_truth, label_suspicion
 from lib.config import LEVELS, build_dir, get_variant, load_params, report_dir
 from lib.evaluation.bootstrap import Floats, Interval, drawn_sums, group_weights, interval, intervals, seed_means
 from lib.evaluation.contrasts import main_recipes

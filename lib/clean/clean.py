@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from lib import config, files, schemas
 from lib.clean import splits
-from lib.clean.duplicates import near_duplicate_groups
+from lib.clean.duplicates import near_duplicate_groups, photo_hashes
 from lib.clean.masking import Masker
-from lib.clean.photo_hashes import photo_hashes
 from lib.config import LEVELS, SplitParams
 from lib.exceptions import StudyError
 
@@ -76,7 +75,9 @@ def clean(name: str) -> Summary:
         level has a single class.
     """
     params, catalogue = config.load_params(), config.load_catalogue(name)
-    raw = _read_raw(name)
+    raw = schemas.read_table(config.build_dir(name, "raw", "products.parquet"), schemas.RAW_PRODUCTS)
+    raw = raw.sort_values("product_id", ignore_index=True)
+    raw = raw.assign(**{level: _each_once(raw[level].fillna("")) for level in LEVELS})
     rejects = find_rejects(raw, name, params.clean.max_reject_share)
     kept = raw[~raw["product_id"].isin(rejects["product_id"])].reset_index(drop=True)
     taxonomy, codes = encode_levels(kept, name)
@@ -86,7 +87,12 @@ def clean(name: str) -> Summary:
     texts["text"] = [fold(" ".join(parts)) for parts in zip(*(texts[part] for part in catalogue.text), strict=True)]
     masked, removed = Masker(chain(*taxonomy["levels"])).mask_all(texts["text"])
     texts["masked_text"] = pd.Series(masked, dtype="str")
-    _write(name, _table(kept, texts, codes, groups.group, params.split), taxonomy, rejects)
+    products = _table(kept, texts, codes, groups.group, params.split)
+    with files.whole(config.build_dir(name, "clean")) as folder:
+        folder.mkdir()
+        schemas.write_table(folder / "products.parquet", products, schemas.CLEAN_PRODUCTS)
+        schemas.write_table(folder / "rejects.parquet", rejects, schemas.REJECTS)
+        files.write_json(folder / "taxonomy.json", taxonomy)
     found["unspecific"] = groups.unspecific - found["empty"]
     found["empty once masked"] = int(((texts["masked_text"] == "") & (texts["text"] != "")).sum())
     return Summary(
@@ -133,15 +139,14 @@ def encode_levels(products: pd.DataFrame, name: str) -> tuple[dict[str, list[Any
     StudyError
         If a level has a single class: there is nothing to predict.
     """
-    numbered = [pd.factorize(products[level]) for level in LEVELS]
-    levels = [sorted(names.tolist()) for _, names in numbered]
+    levels = [sorted(products[level].unique().tolist()) for level in LEVELS]
     for level, names in zip(LEVELS, levels, strict=True):
         if len(names) < 2:
             raise StudyError(
                 f"The catalogue '{name}' has the single class {names} in {level}. Expected two or more: "
                 f"with one there is nothing to predict. Look at catalogues/{name}.yaml, columns.{level}."
             )
-    encoded = [pd.Categorical(names, order).codes[code] for (code, names), order in zip(numbered, levels, strict=True)]
+    encoded = [pd.Categorical(products[level], names).codes for level, names in zip(LEVELS, levels, strict=True)]
     codes = np.stack(encoded, axis=1).astype(np.int16)
     return {"levels": levels, "paths": np.unique(codes, axis=0).tolist()}, codes
 
@@ -179,7 +184,10 @@ def strip_html(text: str) -> str:
     """
     for _ in range(_MAX_ESCAPES):
         if _TAG.search(text):
-            text = _text_of(text)
+            source = _BLOCK.sub(" ", _CONTROL.sub(" ", text)).encode("utf-8", "replace")
+            root = fragment_fromstring(source, create_parent="div", parser=HTMLParser(encoding="utf-8"))
+            etree.strip_elements(root, "script", "style", etree.Comment, etree.ProcessingInstruction, with_tail=False)
+            text = str(root.text_content())
         elif _ENTITY.search(text):
             text = html.unescape(text)
         else:
@@ -196,20 +204,6 @@ def repair(text: str) -> str:
 def fold(text: str) -> str:
     """Make any white space one space, and none at the ends."""
     return " ".join(text.split())
-
-
-def _text_of(markup: str) -> str:
-    source = _BLOCK.sub(" ", _CONTROL.sub(" ", markup)).encode("utf-8", "replace")
-    root = fragment_fromstring(source, create_parent="div", parser=HTMLParser(encoding="utf-8"))
-    etree.strip_elements(root, "script", "style", etree.Comment, etree.ProcessingInstruction, with_tail=False)
-    return str(root.text_content())
-
-
-def _read_raw(name: str) -> pd.DataFrame:
-    """Read the raw products, sorted by id, with class names as they are compared: as plain text, empty if missing."""
-    raw = schemas.read_table(config.build_dir(name, "raw", "products.parquet"), schemas.RAW_PRODUCTS)
-    raw = raw.sort_values("product_id", ignore_index=True)
-    return raw.assign(**{level: _each_once(raw[level].fillna("")) for level in LEVELS})
 
 
 def _each_once(column: pd.Series) -> pd.Series:
@@ -235,11 +229,3 @@ def _table(
             "sampling_key": keys,
         }
     )
-
-
-def _write(name: str, products: pd.DataFrame, taxonomy: dict[str, list[Any]], rejects: pd.DataFrame) -> None:
-    with files.whole(config.build_dir(name, "clean")) as folder:
-        folder.mkdir()
-        schemas.write_table(folder / "products.parquet", products, schemas.CLEAN_PRODUCTS)
-        schemas.write_table(folder / "rejects.parquet", rejects, schemas.REJECTS)
-        files.write_json(folder / "taxonomy.json", taxonomy)

@@ -19,25 +19,38 @@ The more brands there are, the more of them use the same name or phrase by chanc
 All of it is linear in the products: within a bucket each is compared with the next `WINDOW` at most.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
+from pathlib import Path
+from typing import Any
 
+import imagehash
 import numpy as np
 import pandas as pd
 from datasketch import MinHashLSH
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import sparse
-from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from tqdm import tqdm
 
+from lib.clean.photos import Archive, PhotoError, decode_photo
 from lib.clean.shingles import Rows, shingles, signatures, widespread, without_common, words
+from lib.clean.splits import stable_hash
 from lib.config import CleanParams
+from lib.processes import worker_pool
 
 COMMON_BRANDS = 3
 COMMON_SHARE = 0.0075  # 3 of 400 brands, and 20 of 2,700
 MIN_SHINGLES = 10
 WINDOW = 64
+CHUNK = 500  # photos that a worker process takes at once
+WORKERS_FROM = 10_000  # photos that are worth starting processes for
+SIDE = 32  # pixels that the perceptual hash looks at
+FLAT = 8  # grey values, of 256, that a photo which shows something spans at least
 
 COLOURS = frozenset(
     words(
@@ -54,7 +67,8 @@ FILLERS = frozenset(words("a an and by for in of on pack set the to with"))
 MIX = np.uint64(0x9E3779B97F4A7C15)  # an odd multiplier that spreads bits: 2**64 over the golden ratio
 
 Pairs = tuple[Rows, Rows]
-Hashes = NDArray[np.uint64]
+Hash = tuple[int, int, bool]  # of a photo: of its bytes, of what it shows, and whether it can be used
+_UNUSABLE = (0, 0, False)
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,7 @@ def near_duplicate_groups(products: pd.DataFrame, photos: pd.DataFrame, params: 
     params
         Thresholds.
     """
-    brands = pd.factorize(products["brand"].map(_brand_key))[0]
+    brands = pd.factorize(products["brand"].map(lambda brand: "".join(words(brand))))[0]
     limit = common_limit(brands)
     specific, common_share = without_common(shingles(products["description"]), brands, limit)
     links = {
@@ -102,8 +116,10 @@ def near_duplicate_groups(products: pd.DataFrame, photos: pd.DataFrame, params: 
         "description": list(text_links(specific, brands, params)),
         "photo": list(photo_links(photos, brands, params.photo_distance)),
     }
+    left, right = (np.concatenate([pair[side] for pair in chain(*links.values())]) for side in (0, 1))
+    graph = sparse.coo_array((np.ones(len(left), bool), (left, right)), shape=(len(products), len(products)))
     return Groups(
-        group=_components(list(chain(*links.values())), len(products)),
+        group=pd.factorize(connected_components(graph, directed=False)[1])[0].astype(np.int32),
         linked={name: len(set().union(*(rows.tolist() for rows in chain(*pairs)))) for name, pairs in links.items()},
         common_brands=limit,
         common_share=common_share,
@@ -127,26 +143,27 @@ def title_words(title: str, brand: str) -> list[str]:
     ['men', 'shirt', 't']
     """
     left_out = COLOURS | SIZES | FILLERS | set(words(brand))
-    return sorted({_singular(word) for word in words(title) if word not in left_out and not word.isdigit()})
+    kept = [word for word in words(title) if word not in left_out and not word.isdigit()]
+    return sorted({word.removesuffix("s") if len(word) > 3 else word for word in kept})
 
 
 def title_links(products: pd.DataFrame, brands: Rows, limit: int) -> Iterator[Pairs]:
     """Link rows of one brand with equal titles, and those with equal title words of which one is the brand's own."""
     titles = list(zip(products["title"], products["brand"], strict=True))
     exact = np.array([" ".join(words(title)) for title, _ in titles], object)
-    yield _equal_within(exact, brands, exact != "")
+    yield _equal(np.flatnonzero(exact != ""), exact, brands)
     reduced = [title_words(title, brand) for title, brand in titles]
     row = np.repeat(np.arange(len(reduced)), [len(one) for one in reduced])
     word = pd.factorize(np.array(list(chain(*reduced)), object))[0]
-    named = np.zeros(len(reduced), bool)
-    named[row[~widespread(word, brands[row], limit)]] = True
-    yield _equal_within(np.array([" ".join(one) for one in reduced], object), brands, named)
+    named = np.unique(row[~widespread(word, brands[row], limit)])
+    yield _equal(named, np.array([" ".join(one) for one in reduced], object), brands)
 
 
-def _equal_within(texts: NDArray[np.object_], brands: Rows, chosen: NDArray[np.bool_]) -> Pairs:
-    """Link chosen rows of one brand with equal texts."""
-    table = pd.DataFrame({"text": texts, "brand": brands})[chosen]
-    return equal(table.groupby(["text", "brand"]).ngroup().to_numpy(), np.flatnonzero(chosen))
+def _equal(rows: Rows, *keys: NDArray[Any]) -> Pairs:
+    """Link each of some rows with the next of them that has the same keys."""
+    after = pd.Series(rows).groupby([key[rows] for key in keys], sort=False).shift(-1)
+    linked = after.notna().to_numpy()
+    return rows[linked], after[linked].to_numpy(np.int64)
 
 
 def text_links(specific: sparse.csr_matrix, brands: Rows, params: CleanParams) -> Iterator[Pairs]:
@@ -166,34 +183,19 @@ def text_links(specific: sparse.csr_matrix, brands: Rows, params: CleanParams) -
 
 def photo_links(photos: pd.DataFrame, brands: Rows, distance: int) -> Iterator[Pairs]:
     """Link rows with equal photos, and rows of one brand with perceptually equal ones."""
-    rows = np.flatnonzero(photos["usable"])
-    content, shown = (photos[name].to_numpy(np.uint64)[rows] for name in ("content", "perceptual"))
-    own = ~widespread(content, brands[rows], COMMON_BRANDS)
-    yield equal(content[own], rows[own])
-    own &= ~widespread(shown, brands[rows], COMMON_BRANDS)
-    yield from _shown_links(shown[own], rows[own], brands[rows[own]], distance)
-
-
-def _shown_links(shown: Hashes, rows: Rows, brands: Rows, distance: int) -> Iterator[Pairs]:
-    """Two hashes that differ in at most `distance` bits agree in at least one of `distance + 1` runs of bits."""
+    usable = np.flatnonzero(photos["usable"])
+    content, perceptual = (photos[name].to_numpy(np.uint64) for name in ("content", "perceptual"))
+    own, rare = (~widespread(keys[usable], brands[usable], COMMON_BRANDS) for keys in (content, perceptual))
+    yield _equal(usable[own], content)
+    rows = usable[own & rare]
+    shown, of = perceptual[rows], brands[rows].astype(np.uint64)
+    # Two hashes that differ in at most `distance` bits agree in at least one of `distance + 1` runs of bits.
     width = 64 // (distance + 1)
     for piece in range(distance + 1):
         run = shown << np.uint64(piece * width) >> np.uint64(64 - width)
-        for left, right in bucket_pairs((run * MIX + brands.astype(np.uint64)) * MIX):
-            near = np.bitwise_count(shown[left] ^ shown[right]) <= distance
-            near &= brands[left] == brands[right]
+        for left, right in bucket_pairs((run * MIX + of) * MIX):
+            near = (np.bitwise_count(shown[left] ^ shown[right]) <= distance) & (of[left] == of[right])
             yield rows[left[near]], rows[right[near]]
-
-
-def equal(keys: NDArray[np.integer], rows: Rows) -> Pairs:
-    """Link each row with the next that has an equal key.
-
-    >>> equal(np.array([5, 6, 5, 5]), np.array([10, 11, 12, 13]))
-    (array([10, 12]), array([12, 13]))
-    """
-    order = np.argsort(keys, kind="stable")
-    same = keys[order[1:]] == keys[order[:-1]]
-    return rows[order[:-1][same]], rows[order[1:][same]]
 
 
 def bucket_pairs(keys: NDArray[np.integer]) -> Iterator[Pairs]:
@@ -207,17 +209,49 @@ def bucket_pairs(keys: NDArray[np.integer]) -> Iterator[Pairs]:
         yield order[:-offset][same], order[offset:][same]
 
 
-def _components(links: list[Pairs], count: int) -> NDArray[np.int32]:
-    left, right = (np.concatenate([pair[side] for pair in links]) for side in (0, 1))
-    graph = coo_array((np.ones(len(left), bool), (left, right)), shape=(count, count))
-    labels = connected_components(graph, directed=False)[1]
-    group: NDArray[np.int32] = pd.factorize(labels)[0].astype(np.int32)
-    return group
+def photo_hashes(archive: Path, names: Sequence[str | None]) -> pd.DataFrame:
+    """Hash photos, in worker processes where there are many.
+
+    Parameters
+    ----------
+    archive
+        A ZIP file.
+    names
+        The entry of each row; None where a product has no photo.
+
+    Returns
+    -------
+    DataFrame
+        A row for each name: `content` and `perceptual` (uint64), and `usable` (bool), which is False where there is
+        no photo, where it cannot be decoded, and where it shows nothing but one colour.
+
+    Raises
+    ------
+    StudyError
+        If the archive is missing or damaged.
+    """
+    Archive(archive)
+    entries = sorted({name for name in names if isinstance(name, str)})
+    chunks = [entries[start : start + CHUNK] for start in range(0, len(entries), CHUNK)]
+    hashes: dict[str, Hash] = {}
+    with worker_pool() if len(entries) >= WORKERS_FROM else nullcontext() as pool:
+        found = (pool.map if pool else map)(partial(_hash_entries, archive), chunks)
+        for chunk in tqdm(found, total=len(chunks), desc="Photos", unit=f"{CHUNK} photos"):
+            hashes.update(chunk)
+    rows = [hashes[name] if isinstance(name, str) else _UNUSABLE for name in names]
+    types = {"content": "uint64", "perceptual": "uint64", "usable": "bool"}
+    return pd.DataFrame(rows, columns=list(types)).astype(types)
 
 
-def _brand_key(brand: str) -> str:
-    return "".join(words(brand))
-
-
-def _singular(word: str) -> str:
-    return word.removesuffix("s") if len(word) > 3 else word
+def _hash_entries(archive: Path, names: list[str]) -> dict[str, Hash]:
+    photos, hashes = Archive(archive), dict.fromkeys(names, _UNUSABLE)
+    for name in names:
+        try:
+            content = photos.read(name)
+            grey = Image.fromarray(decode_photo(content, SIDE)).convert("L")
+        except PhotoError:
+            continue
+        if np.ptp(np.asarray(grey)) >= FLAT:
+            shown = np.packbits(imagehash.phash(grey).hash).tobytes()
+            hashes[name] = stable_hash(content), int.from_bytes(shown, "big"), True
+    return hashes

@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import islice
 
 # A word, with a possessive ending if it has one. An underscore parts words.
@@ -84,7 +85,7 @@ class Masker:
     def __init__(self, class_names: Iterable[str]) -> None:
         self.words = frozenset(form for name in class_names for form in _forms(name))
         self._endings = frozenset(word[start:] for word in self.words for start in range(1, len(word)))
-        self._known = _Normal()
+        self._normal = cache(normal)
 
     def mask(self, text: str) -> str:
         """Remove every word of the taxonomy from a text, and fold the white space that is left."""
@@ -109,11 +110,11 @@ class Masker:
         The words that are kept lie on a stack, so that those which meet only because what stood between them was
         removed are also looked at together.
         """
-        pieces, words, endings, known = _WORD.split(text), self.words, self._endings, self._known
+        pieces, words, endings, known = _WORD.split(text), self.words, self._endings, self._normal
         kept: list[tuple[int, str]] = []
         removed = []
         for position in range(1, len(pieces), 2):
-            word = known[pieces[position]]
+            word = known(pieces[position])
             parts = self._ends_here(kept, word) if word in endings else 0 if word in words else None
             if parts is None:
                 kept.append((position, word))
@@ -125,7 +126,8 @@ class Masker:
             del kept[first:]
         if not removed:
             return text, removed
-        return _tidy("".join(pieces)), removed
+        # Punctuation that has lost its words goes, and white space is folded.
+        return " ".join(_BEFORE_STOP.sub("", _LOOSE.sub("", "".join(pieces))).split()), removed
 
     def _ends_here(self, kept: list[tuple[int, str]], word: str) -> int | None:
         """Return how many of the last kept words make, with `word`, a word of the taxonomy; None if there is none."""
@@ -135,14 +137,6 @@ class Masker:
             joined = before + joined
             if joined in self.words:
                 found = parts
-        return found
-
-
-class _Normal(dict[str, str]):
-    """Normal forms of words, each computed once."""
-
-    def __missing__(self, word: str) -> str:
-        found = self[word] = normal(word)
         return found
 
 
@@ -164,8 +158,3 @@ def _plurals(word: str) -> Iterator[str]:
         yield word + "es"
     if word.endswith("y"):
         yield word[:-1] + "ies"
-
-
-def _tidy(text: str) -> str:
-    """Drop punctuation that has lost its words, and fold white space."""
-    return " ".join(_BEFORE_STOP.sub("", _LOOSE.sub("", text)).split())

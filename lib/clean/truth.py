@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.model_selection import KFold
+from sklearn.svm import LinearSVC
 
 from lib import config, files
-from lib.clean.label_noise import label_suspicion
 from lib.clean.masking import FUNCTION_WORDS
 from lib.config import LEVELS
 from lib.demo_shop import truth
@@ -26,7 +28,8 @@ WRONG_LABEL = "wrong_label"
 
 MAX_LABELS = 6000
 
-_COLUMNS = ("product_id", "family", *LEVELS, "damage")
+FOLDS = 5  # of the classifiers that look for wrong labels
+
 _LETTERS = re.compile(r"[^\W_]+")
 _PLURALS = (
     (re.compile(r"(?<!s)s$"), ""),
@@ -61,11 +64,6 @@ class Score:
         """The share of what is there that was found; not a number if nothing is there."""
         return self.right / self.there if self.there else float("nan")
 
-    @property
-    def shares(self) -> dict[str, float]:
-        """Precision and recall, by name."""
-        return {"precision": self.precision, "recall": self.recall}
-
 
 class _Shop(BaseModel):
     """What of a generated shop's section in `catalogues/NAME.yaml` determines what is true of its products."""
@@ -88,14 +86,15 @@ def known_truth(catalogue: str) -> pd.DataFrame | None:
     if config.load_catalogue(catalogue).kind != "shop":
         return None
     shop = config.load_section(catalogue, _Shop)
-    rows = ([getattr(row, name) for name in _COLUMNS] for row in truth(shop.products, shop.seed, shop.dialect))
-    return pd.DataFrame(rows, columns=list(_COLUMNS)).drop_duplicates("product_id", keep=False, ignore_index=True)
+    rows = pd.DataFrame(list(truth(shop.products, shop.seed, shop.dialect)))
+    known = rows[["product_id", "family", *LEVELS, "damage"]]
+    return known.drop_duplicates("product_id", keep=False, ignore_index=True)
 
 
 def measure_cleaning(catalogue: str) -> pd.DataFrame | None:
     """Measure what the `clean` stage made of a catalogue, or return None where nobody knows the truth.
 
-    Wrong labels are searched among at most `MAX_LABELS` training rows, with `lib.clean.label_noise`.
+    Wrong labels are searched among at most `MAX_LABELS` training rows, with `label_suspicion`.
 
     Returns
     -------
@@ -112,8 +111,8 @@ def measure_cleaning(catalogue: str) -> pd.DataFrame | None:
         "rejected products": reject_score(_made(catalogue, "raw/products.parquet")["product_id"], rejects, true),
         "wrong labels": wrong_label_score(train, label_suspicion(train), true),
     }
-    rows = {what: asdict(score) | score.shares for what, score in scores.items()}
-    return pd.DataFrame.from_dict(rows, orient="index")
+    table = pd.DataFrame.from_dict({what: asdict(score) for what, score in scores.items()}, orient="index")
+    return table.assign(precision=table["right"] / table["found"], recall=table["right"] / table["there"])
 
 
 def _made(catalogue: str, file: str) -> pd.DataFrame:
@@ -157,6 +156,43 @@ def wrong_label_score(products: pd.DataFrame, suspicion: NDArray[np.floating], t
     return _score(found, there)
 
 
+def label_suspicion(products: pd.DataFrame, seed: int = 0) -> NDArray[np.float64]:
+    """Measure how strongly linear classifiers, trained on other rows, disagree with each row's labels.
+
+    For each level, a linear support vector machine over the TF-IDF of brand and plain text is fitted on four fifths of
+    the rows, and gives each of the others a margin for every class. What counts is by how much the greatest margin
+    exceeds that of the row's own class.
+
+    Parameters
+    ----------
+    products
+        Training rows of a cleaned table: `brand`, `text`, `level_1_code` to `level_3_code`.
+    seed
+        Which rows are in which fold.
+
+    Returns
+    -------
+    float64 array, shape (rows,)
+        The sum over the levels: 0 where every classifier would give the row its own labels, and greater the more
+        they would not.
+    """
+    brand = products["brand"].str.replace(r"\W+", "_", regex=True)
+    X = TfidfVectorizer(sublinear_tf=True, dtype=np.float32).fit_transform(brand + " " + products["text"])
+    suspicion = np.zeros(len(products))
+    for others, rows in KFold(FOLDS, shuffle=True, random_state=seed).split(X):
+        for level in LEVELS:
+            codes = products[f"{level}_code"].to_numpy()
+            if len(seen := np.unique(codes[others])) < 2:
+                continue
+            margins = LinearSVC(random_state=0).fit(X[others], codes[others]).decision_function(X[rows])
+            if margins.ndim == 1:  # of two classes
+                margins = np.stack([-margins, margins], axis=1)
+            least = margins.min(axis=1, keepdims=True)  # what a class gets that none of the others has
+            own = np.where(codes[rows, None] == seen, margins, least).max(axis=1)
+            suspicion[rows] += margins.max(axis=1) - own
+    return suspicion
+
+
 def category_words(texts: Iterable[str], class_names: Iterable[str]) -> Counter[str]:
     """Count the words of class names in texts, in singular and plural, by plain look-up.
 
@@ -165,14 +201,10 @@ def category_words(texts: Iterable[str], class_names: Iterable[str]) -> Counter[
     >>> category_words(["A flip, and two T-Shirts", "a dress"], ["Flip Flops", "Tshirts", "Dresses"])
     Counter({'flip': 1, 'dress': 1})
     """
-    wanted = {form for name in class_names for word in _category_words(name) for form in _numbers(word)}
+    named = {word for name in class_names for word in _LETTERS.findall(name.lower())} - FUNCTION_WORDS
+    saying = {word for word in named if len(word) > 1 and not word.isdigit()}
+    wanted = {form for word in saying for form in _numbers(word)}
     return Counter(word for text in texts for word in _LETTERS.findall(text.lower()) if word in wanted)
-
-
-def _category_words(name: str) -> set[str]:
-    """Return the words of a class name that say something."""
-    found = set(_LETTERS.findall(name.lower())) - FUNCTION_WORDS
-    return {word for word in found if len(word) > 1 and not word.isdigit()}
 
 
 def _numbers(word: str) -> set[str]:

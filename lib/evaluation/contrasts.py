@@ -22,18 +22,13 @@ BEST = "best"
 """The variant that a marketplace should deploy; every other one is compared with it."""
 
 DEPARTURES = {
-    **dict.fromkeys(
-        (
-            "paper_stop_words",
-            "paper_unshuffled",
-            "paper_no_input_dropout",
-            "paper_scalar_brand",
-            "paper_early_stopping",
-            "paper_fixed_updates",
-            "paper_frozen_trunk",
-        ),
-        "paper",
-    ),
+    "paper_stop_words": "paper",
+    "paper_unshuffled": "paper",
+    "paper_no_input_dropout": "paper",
+    "paper_scalar_brand": "paper",
+    "paper_early_stopping": "paper",
+    "paper_fixed_updates": "paper",
+    "paper_frozen_trunk": "paper",
     "paper_lstm_stated_lr": "paper_lstm",
     "paper_lstm_leaked_label": "paper_lstm",
 }
