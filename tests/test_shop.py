@@ -19,15 +19,14 @@ from sklearn.model_selection import cross_val_score
 from lib import config
 from lib.analysis.pretraining import Recipe, outputs, pretrain, without_head
 from lib.clean.photos import decode_photo
-from lib.demo_shop import generate, listings, truth, unsold
-from lib.demo_shop.lexicon import lexicon
-from lib.demo_shop.photos import placeholder
-from lib.demo_shop.world import PLURALITY, TWIN_TERMS, counts, make_world
+from lib.demo_shop import generate, products, truth
+from lib.demo_shop.photos import draw, placeholder, silhouettes
+from lib.demo_shop.world import PLURALITY, TWIN_TERMS, counts, lexicon, make_world
 from lib.features.backbones import Pretrained, build_backbone, load_backbone
 
 SEED = 2015
 ROOT = Path(__file__).parents[1]
-WEIGHTS = ROOT / "lib" / "shop" / "weights.safetensors"
+WEIGHTS = ROOT / "lib" / "demo_shop" / "weights.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -117,11 +116,11 @@ def test_plurality_classes_are_those_of_the_paper(shop):
         assert count / len(truths) == pytest.approx(share, abs=0.04)
 
 
-@pytest.mark.parametrize("kind", listings.RATES)
+@pytest.mark.parametrize("kind", products.RATES)
 def test_damage_is_as_frequent_as_stated(shop, kind):
     _, truths = shop
     found = sum(kind in row.damage for row in truths)
-    low, high = binom.interval(0.9999, len(truths), listings.RATES[kind])
+    low, high = binom.interval(0.9999, len(truths), products.RATES[kind])
     assert low <= found <= high
 
 
@@ -205,7 +204,7 @@ def test_photos_decode_unless_the_truth_lists_them(illustrated):
         if "no_photo" in row.damage:
             assert record.photo is None
         else:
-            assert decodes(record.photo) != bool(listings.BROKEN_PHOTOS & set(row.damage))
+            assert decodes(record.photo) != bool(products.BROKEN_PHOTOS & set(row.damage))
 
 
 def test_placeholders_are_where_the_truth_says(illustrated):
@@ -218,13 +217,6 @@ def test_twins_differ_in_the_order_of_their_materials():
     shared = [(one, two) for one, two in pairwise(subtypes) if one.terms[:TWIN_TERMS] == two.terms[:TWIN_TERMS]]
     assert len(shared) > 30
     assert all(one.materials == two.materials[::-1] for one, two in shared)
-
-
-def test_the_network_was_not_trained_on_what_is_sold():
-    sold = unsold._sold(SEED)
-    for name, shape in unsold.unsold_shapes(1, SEED):
-        for other in sold.get(name, []):
-            assert np.sqrt(np.mean((np.array(shape) - other) ** 2)) >= unsold.DISTANCE
 
 
 def test_the_committed_network_is_small_and_beats_an_untrained_one(illustrated):
@@ -245,10 +237,10 @@ def test_the_committed_network_is_small_and_beats_an_untrained_one(illustrated):
 
 
 def test_training_makes_what_the_image_stage_loads(tmp_path):
-    shapes = unsold.unsold_shapes(1, SEED)[:2]
-    drawn = [(decode_photo(photo, 64), label) for photo, label in unsold.unsold_photos(shapes, 32, SEED)]
-    pixels = torch.tensor(np.stack([photo for photo, _ in drawn])).permute(0, 3, 1, 2)
-    labels = torch.tensor([label for _, label in drawn])
+    rng, labels = np.random.default_rng(SEED), torch.arange(32) % 2
+    kinds = [(name, tuple(rng.random(silhouettes()[name].free))) for name in ("top", "shoe")]
+    photos = [draw(*kinds[label], (200, 40, 40), "plain", rng) for label in labels]
+    pixels = torch.tensor(np.stack([decode_photo(photo, 64) for photo in photos])).permute(0, 3, 1, 2)
     recipe = Recipe(small_epochs=6, full_epochs=1, batch_size=16, lr=0.005, seed=0)
     model, losses = pretrain(pixels, labels, recipe)
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
@@ -273,7 +265,7 @@ def test_the_largest_shop_has_the_papers_taxonomy_and_the_smallest_one_that_can_
 
 
 def test_one_or_two_percent_of_labels_are_wrong():
-    assert 0.01 <= listings.RATES["wrong_label"] <= 0.02
+    assert 0.01 <= products.RATES["wrong_label"] <= 0.02
 
 
 def test_brand_alone_is_a_weak_but_useful_clue(shop):

@@ -22,19 +22,7 @@ from scipy.stats import binom
 
 from lib.demo_shop import generate
 from lib.demo_shop.__main__ import main
-from lib.demo_shop.answers import (
-    AT_MOST,
-    CLAIMED_SIDE,
-    LOST_PAGES,
-    LOST_PHOTOS,
-    PRIVATE_ADDRESSES,
-    RATES,
-    TOO_LARGE_BYTES,
-    failures,
-    web_truth,
-)
-from lib.demo_shop.lexicon import lexicon
-from lib.demo_shop.markup import (
+from lib.demo_shop.pages import (
     CHARSETS,
     DATA_SHAPES,
     HOME,
@@ -46,9 +34,22 @@ from lib.demo_shop.markup import (
     photo_path,
     slug,
 )
-from lib.demo_shop.pages import PER_SITEMAP
 from lib.demo_shop.server import running
-from lib.demo_shop.site import ELSEWHERE, Site
+from lib.demo_shop.site import (
+    AT_MOST,
+    CLAIMED_SIDE,
+    ELSEWHERE,
+    LOST_PAGES,
+    LOST_PHOTOS,
+    PER_SITEMAP,
+    PRIVATE_ADDRESSES,
+    RATES,
+    TOO_LARGE_BYTES,
+    Site,
+    failures,
+    web_truth,
+)
+from lib.demo_shop.world import lexicon
 from lib.exceptions import StudyError
 
 SEED, PRODUCTS, BASE = 2015, 500, "http://shop.example"
@@ -82,7 +83,7 @@ def all_faults():
 
 
 def page(site, number):
-    answer = site.answer(site.shelves.product_path(number))
+    answer = site.answer(site.product_path(number))
     assert answer.status == 200
     declared = re.search(r"charset=([\w-]+)", answer.content_type) or re.search(rb'charset="([\w-]+)"', answer.body)
     charset = declared[1] if isinstance(declared[1], str) else declared[1].decode()
@@ -135,7 +136,7 @@ def test_the_photo_of_a_page_has_the_bytes_of_the_record(site, records):
         if record.photo is None:
             assert address is None
         else:
-            whole = urljoin(BASE + site.shelves.product_path(number), address)
+            whole = urljoin(BASE + site.product_path(number), address)
             assert whole == BASE + photo_path(number)
             answer = site.answer(urlsplit(whole).path)
             assert (answer.body, answer.content_type) == (record.photo, "image/jpeg")
@@ -144,7 +145,7 @@ def test_the_photo_of_a_page_has_the_bytes_of_the_record(site, records):
 def test_pages_have_the_same_bytes_in_whatever_order_they_are_asked_for(site):
     other = Site(PRODUCTS, SEED, BASE, rates={})
     for number in reversed(range(0, 60)):
-        for path in (site.shelves.product_path(number), photo_path(number)):
+        for path in (site.product_path(number), photo_path(number)):
             assert other.answer(path) == site.answer(path)
 
 
@@ -188,7 +189,7 @@ def test_links_from_the_home_page_lead_to_every_product_and_to_nothing_that_is_n
             elif link not in seen:
                 seen.add(link)
                 waiting.append(link)
-    assert {BASE + site.shelves.product_path(number) for number in range(250)} <= seen
+    assert {BASE + site.product_path(number) for number in range(250)} <= seen
     assert site.counts["unknown"] == 0
     assert any(link.startswith(ELSEWHERE) for link in elsewhere)
     assert any(link.startswith(BASE + PRIVATE) for link in elsewhere)
@@ -200,7 +201,7 @@ def test_categories_list_what_their_products_say(site, records):
         names = tuple(category_names(record))
         for depth in range(len(names) + 1):
             expected.setdefault(names[:depth], []).append(number)
-    assert dict(site.shelves.categories.values()) == expected
+    assert dict(site.categories.values()) == expected
 
 
 def test_no_two_categories_have_one_address():
@@ -217,9 +218,7 @@ def test_the_sitemap_lists_every_product_once():
     listed = [etree.fromstring(site.answer(part.removeprefix(BASE)).body) for part in parts]
     pages = [[str(entry) for entry in part.xpath("//*[local-name()='loc']/text()")] for part in listed]
     assert max(map(len, pages)) == PER_SITEMAP
-    assert [entry for part in pages for entry in part] == [
-        BASE + site.shelves.product_path(number) for number in range(2500)
-    ]
+    assert [entry for part in pages for entry in part] == [BASE + site.product_path(number) for number in range(2500)]
     assert site.answer("/sitemap-4.xml").status == site.answer("/sitemap-0.xml").status == 404
 
 

@@ -4,11 +4,16 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from lib.demo_shop.answers import write_truth
+import pandas as pd
+
+from lib.demo_shop import truth
 from lib.demo_shop.server import running
+from lib.demo_shop.site import web_truth
 from lib.exceptions import StudyError
+from lib.files import whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,22 +29,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.truth:
-            write_truth(options.truth, options.products, options.seed)
-        else:
-            _serve(options.products, options.seed, options.port)
+            both = zip(*(made(options.products, options.seed) for made in (truth, web_truth)), strict=True)
+            with whole(options.truth) as partial:
+                pd.DataFrame([asdict(row) | asdict(web) for row, web in both]).to_parquet(partial, index=False)
+            return 0
+        with running(options.products, options.seed, options.port) as shop:
+            print(f"The shop is open at {shop.address} (Ctrl-C closes it).", flush=True)
+            while True:
+                time.sleep(3600)
     except StudyError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Closed.")
     return 0
-
-
-def _serve(products: int, seed: int, port: int) -> None:
-    with running(products, seed, port) as shop:
-        print(f"The shop is open at {shop.address} (Ctrl-C closes it).", flush=True)
-        while True:
-            time.sleep(3600)
 
 
 def _number(low: int, high: int) -> Callable[[str], int]:

@@ -1,4 +1,4 @@
-"""Silhouettes: parametric outlines, read from `silhouettes.yaml` and turned into polygons."""
+"""Photos: parametric outlines, read from `silhouettes.yaml`, turned into polygons and drawn."""
 
 import io
 import math
@@ -13,12 +13,25 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 Points = NDArray[np.float64]
+Raster = NDArray[np.floating]
+Colour = tuple[int, int, int]
 Role = Literal["fill", "cut", "mark"]
 
 KINDS = {"half", "poly", "oval", "limb"}
 """How an outline is given; see `silhouettes.yaml`."""
 
+SIDE = 80
+"""Width and height of a photo in pixels."""
+
+PATTERNS = ("plain", "stripes", "checks", "dots", "speckles")
+
+JITTER = 0.07
+"""How far (standard deviation) each free number of a product is from its subtype's."""
+
 _CIRCLE: Points = np.array([[math.cos(a), math.sin(a)] for a in np.arange(24) * math.tau / 24]).round(6)
+_SCALE = 2  # masks are drawn this much larger, and reduced, to smooth their edges
+_SKINS = ((236, 200, 172), (198, 148, 112), (128, 88, 62), (86, 58, 42))
+_Y, _X = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) / SIDE
 
 
 class Outline(NamedTuple):
@@ -28,8 +41,7 @@ class Outline(NamedTuple):
     role: Role
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(NamedTuple):
     """One outline of a silhouette, of one of the `KINDS`; `numbers` says which of the silhouette's are its own."""
 
     kind: str
@@ -45,7 +57,6 @@ class Silhouette:
     A number is `lowest + span * value`: the span of one that is not free is 0, and which value it has does not matter.
     """
 
-    name: str
     shapes: tuple[Shape, ...]
     free: int
     lowest: Points
@@ -57,7 +68,7 @@ class Silhouette:
         numbers = self.lowest + values[self.value] * self.span
         outlines = []
         for shape in self.shapes:
-            points = _polygon(shape.kind, numbers[shape.numbers])
+            points = _polygon(shape.kind, numbers[shape.numbers].reshape(-1, 2))
             outlines.append(Outline(points, shape.role))
             if shape.mirror:
                 outlines.append(Outline(points * (-1, 1), shape.role))
@@ -71,22 +82,26 @@ def silhouettes() -> dict[str, Silhouette]:
     >>> silhouettes()["top"].free > 10
     True
     """
-    content = yaml.safe_load(Path(__file__).with_name("silhouettes.yaml").read_text("utf-8"))
-    return {name: _silhouette(name, shapes) for name, shapes in content.items()}
+    made = {}
+    for name, entries in read_yaml("silhouettes.yaml").items():
+        shapes: list[Shape] = []
+        ranges: list[tuple[float, float]] = []
+        for entry in entries:
+            [kind] = entry.keys() & KINDS
+            start = len(ranges)
+            ranges += _ranges(entry[kind])
+            shapes.append(Shape(kind, slice(start, len(ranges)), entry.get("as", "fill"), entry.get("mirror", False)))
+        lowest, highest = np.array(ranges).T
+        free = lowest != highest
+        value = np.maximum(np.cumsum(free) - 1, 0)
+        made[name] = Silhouette(tuple(shapes), int(free.sum()), lowest, highest - lowest, value)
+    return made
 
 
-def _silhouette(name: str, entries: list[dict[str, Any]]) -> Silhouette:
-    shapes: list[Shape] = []
-    ranges: list[tuple[float, float]] = []
-    for entry in entries:
-        [kind] = entry.keys() & KINDS
-        start = len(ranges)
-        ranges += _ranges(entry[kind])
-        shapes.append(Shape(kind, slice(start, len(ranges)), entry.get("as", "fill"), entry.get("mirror", False)))
-    lowest, highest = np.array(ranges).T
-    free = lowest != highest
-    value = np.maximum(np.cumsum(free) - 1, 0)
-    return Silhouette(name, tuple(shapes), int(free.sum()), lowest, highest - lowest, value)
+def read_yaml(file: str) -> dict[str, Any]:
+    """Read one of the shop's own files."""
+    content: dict[str, Any] = yaml.safe_load(Path(__file__).with_name(file).read_text("utf-8"))
+    return content
 
 
 def _ranges(node: Any) -> list[tuple[float, float]]:
@@ -97,94 +112,65 @@ def _ranges(node: Any) -> list[tuple[float, float]]:
     return [(float(low), float(high))]
 
 
-def _polygon(kind: str, numbers: Points) -> Points:
-    points = numbers.reshape(-1, 2)
-    if kind == "half":
-        return _rounded(np.concatenate([points, points[::-1] * (-1, 1)]))
-    if kind == "poly":
-        return _rounded(points)
+def _polygon(kind: str, points: Points) -> Points:
+    """Turn the points of a shape into those of its polygon."""
     if kind == "oval":
         oval: Points = _CIRCLE * points[1] + points[0]
         return oval
-    return _stroke(points[0], points[1], *points[2].tolist())
-
-
-def _stroke(start: Points, end: Points, first: float, last: float) -> Points:
-    along = end - start
-    across = np.array([-along[1], along[0]]) / max(math.sqrt(along[0] * along[0] + along[1] * along[1]), 1e-6)
-    return np.array([start + across * first, end + across * last, end - across * last, start - across * first])
-
-
-def _rounded(points: Points) -> Points:
-    """Cut the corners once (Chaikin, 1974)."""
+    if kind == "limb":
+        start, end, (first, last) = points
+        along = end - start
+        across = np.array([-along[1], along[0]]) / max(math.sqrt(along[0] * along[0] + along[1] * along[1]), 1e-6)
+        return np.array([start + across * first, end + across * last, end - across * last, start - across * first])
+    if kind == "half":
+        points = np.concatenate([points, points[::-1] * (-1, 1)])
     following = np.concatenate((points[1:], points[:1]))
-    corners = np.empty((len(points), 2, 2))
+    corners = np.empty((len(points), 2, 2))  # which are cut once (Chaikin, 1974)
     corners[:, 0] = 0.8 * points + 0.2 * following
     corners[:, 1] = 0.2 * points + 0.8 * following
     return corners.reshape(-1, 2)
 
 
-SIDE = 80
-"""Width and height of a photo in pixels."""
+def draw(silhouette: str, shape: tuple[float, ...], colour: Colour, pattern: str, rng: np.random.Generator) -> bytes:
+    """Draw a photo and return it as a JPEG.
 
-PATTERNS = ("plain", "stripes", "checks", "dots", "speckles")
-_SCALE = 2  # masks are drawn this much larger, and reduced, to smooth their edges
-_SKINS = ((236, 200, 172), (198, 148, 112), (128, 88, 62), (86, 58, 42))
+    The stream decides on all else, so that the same stream with another colour gives the same scene.
 
-Colour = tuple[int, int, int]
-Raster = NDArray[np.floating]
-
-_Y, _X = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) / SIDE
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a photo is of.
-
-    Attributes
+    Parameters
     ----------
     silhouette
         One of `silhouettes.yaml`.
     shape
         Its free numbers, in [0, 1].
+    colour
+        Red, green and blue, 0 to 255.
     pattern
         One of `PATTERNS`.
-    """
-
-    silhouette: str
-    shape: tuple[float, ...]
-    colour: Colour
-    pattern: str
-
-
-def draw(look: Look, rng: np.random.Generator, jitter: float = 0.07) -> bytes:
-    """Draw a photo and return it as a JPEG.
-
-    The stream decides on all but the look, so that the same stream with another colour gives the same scene.
-
-    Parameters
-    ----------
-    look
-        What to draw.
     rng
         The photo's own random stream.
-    jitter
-        How far (standard deviation) each free number of this very product is from its subtype's.
     """
-    silhouette = silhouettes()[look.silhouette]
-    values = np.clip(np.array(look.shape) + rng.normal(0, jitter, silhouette.free), 0, 1)
-    outlines = _posed(silhouette.outlines(values), rng)
+    template = silhouettes()[silhouette]
+    values = np.clip(np.array(shape) + rng.normal(0, JITTER, template.free), 0, 1)
+    outlines = _posed(template.outlines(values), rng)
+    bodies, marks = ([one for one in outlines if (one.role == "mark") == mark] for mark in (False, True))
     canvas = _background(rng)
-    shadow = _mask(outlines, ("fill", "cut"), shift=rng.uniform(2, 7)) * np.float32(rng.uniform(0, 0.4))
-    _blend(canvas, np.full((3, 1, 1), 90, np.float32), shadow)
-    fabric = _fabric(look, rng)
-    _blend(canvas, fabric, _mask(outlines, ("fill", "cut")))
+    shadow = _mask(bodies, shift=rng.uniform(2, 7)) * np.float32(rng.uniform(0, 0.4))
+    canvas += (np.float32(90) - canvas) * shadow
+    fabric = _fabric(colour, pattern, rng)
+    canvas += (fabric - canvas) * _mask(bodies)
     darker = rng.uniform(0.45, 0.8)
-    if marks := [outline for outline in outlines if outline.role == "mark"]:
-        _blend(canvas, fabric * darker, _mask(marks, ("mark",)))
-    return _jpeg(_occluded(canvas, rng), rng)
+    if marks:
+        canvas += (fabric * darker - canvas) * _mask(marks)
+    _occlude(canvas, rng)
+    noise = (rng.random((SIDE, SIDE), np.float32) - 0.5) * np.float32(rng.uniform(0, 24))
+    levels = np.clip(canvas + noise, 0, 255).astype(np.uint8)
+    image = Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
+    if rng.random() < 0.25:
+        image = image.filter(ImageFilter.BoxBlur(1))
+    return _jpeg(image, int(rng.uniform(55, 92)))
 
 
+@cache
 def placeholder() -> bytes:
     """Draw the picture that stands in for missing photos: a grey frame with a cross."""
     image = Image.new("RGB", (SIDE, SIDE), (225, 225, 225))
@@ -192,7 +178,13 @@ def placeholder() -> bytes:
     pen.rectangle((12, 12, SIDE - 13, SIDE - 13), outline=(150, 150, 150), width=3)
     pen.line((12, 12, SIDE - 13, SIDE - 13), fill=(150, 150, 150), width=2)
     pen.line((12, SIDE - 13, SIDE - 13, 12), fill=(150, 150, 150), width=2)
-    return _encoded(image, 90)
+    return _jpeg(image, 90)
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return file.getvalue()
 
 
 def _posed(outlines: list[Outline], rng: np.random.Generator) -> list[Outline]:
@@ -212,19 +204,13 @@ def _posed(outlines: list[Outline], rng: np.random.Generator) -> list[Outline]:
     return [Outline(part, role) for part, (_, role) in zip(parts, outlines, strict=True)]
 
 
-def _mask(outlines: list[Outline], roles: tuple[str, ...], shift: float = 0) -> Raster:
+def _mask(outlines: list[Outline], shift: float = 0) -> Raster:
     """Draw outlines into one mask, (SIDE, SIDE), 0-1."""
     image = Image.new("L", (SIDE * _SCALE, SIDE * _SCALE))
     pen = ImageDraw.Draw(image)
     for points, role in outlines:
-        if role in roles:
-            pen.polygon((points + shift).ravel().tolist(), fill=0 if role == "cut" else 255)
+        pen.polygon((points + shift).ravel().tolist(), fill=0 if role == "cut" else 255)
     return np.asarray(image.reduce(_SCALE), np.float32) / 255
-
-
-def _blend(canvas: Raster, above: Raster, mask: Raster) -> None:
-    """Put a raster over a canvas where a mask is."""
-    canvas += (above - canvas) * mask
 
 
 def _background(rng: np.random.Generator) -> Raster:
@@ -243,15 +229,15 @@ def _background(rng: np.random.Generator) -> Raster:
     return canvas
 
 
-def _fabric(look: Look, rng: np.random.Generator) -> Raster:
+def _fabric(main: Colour, pattern: str, rng: np.random.Generator) -> Raster:
     """Fill a raster with the colour, the pattern, and light that falls from one side."""
-    colour = np.array(look.colour, np.float32) + rng.normal(0, 10, 3).astype(np.float32)
+    colour = np.array(main, np.float32) + rng.normal(0, 10, 3).astype(np.float32)
     contrast = np.float32(rng.uniform(0.35, 0.7) if colour.mean() > 90 else rng.uniform(1.6, 2.6))
     turn, period, dense = rng.uniform(-1, 1), rng.uniform(4, 14), rng.uniform(0.25, 0.5)
     light = 1 + (_X - 0.5) * np.float32(rng.normal(0, 0.35)) + (_Y - 0.5) * np.float32(rng.normal(0, 0.35))
     noise = rng.random((SIDE, SIDE), np.float32)
-    if look.pattern != "plain":
-        ink = _ink(look.pattern, np.float32(turn), np.float32(period), noise, dense)
+    if pattern != "plain":
+        ink = _ink(pattern, np.float32(turn), np.float32(period), noise, dense)
         light = np.where(ink, contrast, np.float32(1)) * light
     shade = light + (noise - 0.5) * np.float32(0.1)
     fabric: Raster = np.clip(colour[:, None, None] * shade, 0, 255)
@@ -276,29 +262,13 @@ def _fraction(values: Raster) -> Raster:
     return values - np.floor(values)
 
 
-def _occluded(canvas: Raster, rng: np.random.Generator) -> Raster:
+def _occlude(canvas: Raster, rng: np.random.Generator) -> None:
     """Put a hand, a tag or a neighbouring thing in front, sometimes."""
     if rng.random() > 0.3:
-        return canvas
+        return
     colour = np.array(_SKINS[int(rng.random() * 4)] if rng.random() < 0.5 else rng.uniform(20, 250, 3), np.float32)
     x, y, width, height = rng.uniform((0, 0, 0.1, 0.1), (1, 1, 0.3, 0.35))
     inside = ((_X - x) / width) ** 2 + ((_Y - y) / height) ** 2 < 1
     if rng.random() < 0.5:
         inside = (abs(_X - x) < width * 0.7) & (abs(_Y - y) < height * 0.7)
-    _blend(canvas, colour[:, None, None], inside.astype(np.float32))
-    return canvas
-
-
-def _jpeg(canvas: Raster, rng: np.random.Generator) -> bytes:
-    noise = (rng.random((SIDE, SIDE), np.float32) - 0.5) * np.float32(rng.uniform(0, 24))
-    levels = np.clip(canvas + noise, 0, 255).astype(np.uint8)
-    image = Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
-    if rng.random() < 0.25:
-        image = image.filter(ImageFilter.BoxBlur(1))
-    return _encoded(image, int(rng.uniform(55, 92)))
-
-
-def _encoded(image: Image.Image, quality: int) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=quality)
-    return file.getvalue()
+    canvas += (colour[:, None, None] - canvas) * inside.astype(np.float32)

@@ -1,17 +1,18 @@
 """The shop's server: serves a site on loopback, from a process of its own that ends with the one that started it."""
 
-import os
 import signal
+import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
-from lib.demo_shop.answers import RATES
-from lib.demo_shop.site import ELSEWHERE, Site
+from lib.demo_shop.site import ELSEWHERE, RATES, Site
 from lib.exceptions import StudyError
 
 HOST = "127.0.0.1"
@@ -86,29 +87,60 @@ def running(
 
 
 def _serve(parent: Connection, products: int, seed: int, port: int, options: dict[str, Any]) -> None:
-    """Open the port, tell the parent which, and serve until the parent is no more."""
-    from twisted.internet import error
-
-    from lib.demo_shop.protocol import Protocol, reactor
-
+    """Open the port, tell the parent which, and serve until the parent closes the connection or is no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, and its end is this process's
     try:
-        listening = reactor.listenTCP(port, protocol := Protocol(), 512, HOST)
-    except error.CannotListenError as problem:
-        parent.send(f"The shop cannot use port {port} of {HOST}: {problem.socketError}. Choose another, or 0 for any.")
+        server = _Server((HOST, port), _Handler)
+    except OSError as problem:
+        parent.send(f"The shop cannot use port {port} of {HOST}: {problem}. Choose another, or 0 for any.")
         return
-    chosen = listening.getHost().port
-    protocol.site = site = Site(products, seed, f"http://{HOST}:{chosen}", **options)
-    Thread(target=_listen_to_parent, args=(parent, site), daemon=True).start()
-    parent.send(chosen)
-    reactor.run(installSignalHandlers=False)
-
-
-def _listen_to_parent(parent: Connection, site: Site) -> None:
-    """Send counts when the parent asks for them; end the process when the parent closes the connection, or dies."""
-    try:
+    server.site = site = Site(products, seed, f"http://{HOST}:{server.server_port}", **options)
+    Thread(target=server.serve_forever, daemon=True).start()
+    parent.send(server.server_port)
+    with suppress(EOFError, OSError):
         while True:
             parent.recv()
             parent.send(dict(site.counts))
-    except (EOFError, OSError):
-        os._exit(0)
+
+
+class _Server(ThreadingHTTPServer):
+    """Has a thread for each connection; the site answers one at a time."""
+
+    request_queue_size = 512
+    site: Site
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.lock = Lock()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a crawler that hangs up."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Speaks HTTP, and keeps no log."""
+
+    protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
+    server: _Server
+
+    def do_GET(self) -> None:
+        with self.server.lock:
+            answer = self.server.site.answer(self.path)
+        time.sleep(answer.delay)
+        self.send_response(answer.status)
+        end = {"Content-Length": str(len(answer.body))} if answer.tells_length else {"Connection": "close"}
+        for name, value in {"Content-Type": answer.content_type, **answer.headers, **end}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    do_HEAD = do_GET
+
+    def do_POST(self) -> None:
+        self.send_error(405)
+
+    def log_message(self, *_: Any) -> None:
+        pass

@@ -5,14 +5,12 @@ goes with. What else tells the category: trade terms, parts and synonyms. Confus
 materials, and only the order of the words says which of them is outside. The department often shows nowhere.
 """
 
+import re
 from collections.abc import Callable, Iterator
-from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 
-from lib.demo_shop.lexicon import Lexicon, pick
-from lib.demo_shop.world import Path, World
+from lib.demo_shop.world import Path, World, pick
 
 NAMES_CATEGORY = 0.5
 NAMES_DEPARTMENT = 0.12
@@ -83,16 +81,13 @@ _BOILERPLATE = [
 ]
 
 
-class Wording(NamedTuple):
-    """What is written about a product; `COLOUR` and `SIZE` stand for a variant's words."""
-
-    title: str
-    sentences: list[str]
-
-
-def model_name(rng: np.random.Generator, words: Lexicon) -> str:
-    """Invent the name of a model."""
-    return pick(rng, words.brand_beginnings) + pick(rng, words.brand_middles) + pick(rng, words.brand_endings)
+_SOMETIMES = (
+    (TELLS_MATERIALS, _MATERIALS),
+    (NAMES_ANOTHER, _ANOTHER),
+    (HINTS_DEPARTMENT, _HINTS),
+    (HAS_SYNONYM, _SYNONYMS),
+)
+_SLOT = re.compile(r"\{(\w+)\}")
 
 
 def possessive(word: str) -> str:
@@ -104,42 +99,10 @@ def possessive(word: str) -> str:
     return f"{word}'" if word.endswith("s") else f"{word}'s"
 
 
-def write(rng: np.random.Generator, world: World, path: Path, brand: str, model: str) -> Wording:
-    """Write a product's title and description."""
-    slots = _slots(rng, world, path, brand, model)
-    opening = pick(rng, _NAMED if rng.random() < NAMES_CATEGORY else _UNNAMED)
-    middle = list(_body(rng, world, path))
-    start = int(rng.random() * len(middle))
-    templates = [opening, *middle[start:], *middle[:start], pick(rng, _VARIANT)]
-    if rng.random() < HAS_BOILERPLATE:
-        templates.append(pick(rng, _BOILERPLATE))
-    department, _, subtype = world.names(path)
-    noun = f"{possessive(department)} {subtype}" if rng.random() < 0.7 else subtype
-    title = f"{brand} {model} {pick(rng, world.words.adjectives)} {noun} in {COLOUR}, {SIZE}"
-    return Wording(title, [_fill(template, slots) for template in templates])
-
-
-def _body(rng: np.random.Generator, world: World, path: Path) -> Iterator[str]:
-    """Yield the sentences between the first and the last, as templates."""
-    for _ in range(2 + int(rng.random() * 2)):
-        yield pick(rng, _CUES)
-    for share, sentences in (
-        (TELLS_MATERIALS, _MATERIALS),
-        (NAMES_ANOTHER, _ANOTHER),
-        (HINTS_DEPARTMENT, _HINTS),
-        (HAS_SYNONYM, _SYNONYMS),
-    ):
-        if rng.random() < share:
-            yield pick(rng, sentences)
-    if rng.random() < NAMES_DEPARTMENT:
-        yield f"From our {world.departments[path.department]} collection."
-
-
-def _slots(rng: np.random.Generator, world: World, path: Path, brand: str, model: str) -> dict[str, Callable[[], str]]:
-    """Say how each slot of a template is filled."""
-    words, subtype = world.words, world.subtypes[path.subtype]
+def write(rng: np.random.Generator, world: World, path: Path, brand: str, model: str) -> tuple[str, list[str]]:
+    """Write a product's title, and the sentences of its description; see `COLOUR` and `SIZE`."""
+    words, subtype, department = world.words, world.subtypes[path.subtype], world.departments[path.department]
     of_type = words.types[world.types[path.type]]
-    cues = words.departments[world.departments[path.department]].cues
     outer, inner = subtype.materials if rng.random() < ORDER_KEPT else subtype.materials[::-1]
 
     def term() -> str:
@@ -151,41 +114,44 @@ def _slots(rng: np.random.Generator, world: World, path: Path, brand: str, model
     def part() -> str:
         return pick(rng, of_type.parts if rng.random() < OWN_PART else words.types[pick(rng, world.types)].parts)
 
-    return {
+    slots: dict[str, Callable[[], str]] = {
         "model": lambda: model,
         "brand": lambda: brand,
         "noun": lambda: subtype.name,
         "synonym": lambda: subtype.synonym,
         "other": lambda: pick(rng, world.subtypes).name,
         "adjective": lambda: pick(rng, words.adjectives),
-        "cue": lambda: pick(rng, cues),
+        "cue": lambda: pick(rng, words.departments[department].cues),
         "outer": lambda: outer,
         "inner": lambda: inner,
         "term": term,
         "part": part,
     }
 
+    def filled(slot: re.Match[str]) -> str:
+        """Fill a slot; one with a capital letter gets one."""
+        if slot[0] in (COLOUR, SIZE):
+            return slot[0]
+        word = slots[slot[1].lower()]()
+        return word[0].upper() + word[1:] if slot[1][0].isupper() else word
 
-def _fill(template: str, slots: dict[str, Callable[[], str]]) -> str:
-    """Fill a template's slots one by one; a slot with a capital letter gets one.
-
-    >>> _fill("{Term} and {term} in {colour}", {"term": lambda: "velogrip"})
-    'Velogrip and velogrip in {colour}'
-    """
-    first, pieces = _parsed(template)
-    filled = [first]
-    for slot, capital, after in pieces:
-        if slot not in slots:
-            filled.append(f"{{{slot}}}{after}")
-        else:
-            word = slots[slot]()
-            filled.append((word[0].upper() + word[1:] if capital else word) + after)
-    return "".join(filled)
+    opening = pick(rng, _NAMED if rng.random() < NAMES_CATEGORY else _UNNAMED)
+    middle = list(_body(rng, department))
+    start = int(rng.random() * len(middle))
+    templates = [opening, *middle[start:], *middle[:start], pick(rng, _VARIANT)]
+    if rng.random() < HAS_BOILERPLATE:
+        templates.append(pick(rng, _BOILERPLATE))
+    noun = f"{possessive(department)} {subtype.name}" if rng.random() < 0.7 else subtype.name
+    title = f"{brand} {model} {pick(rng, words.adjectives)} {noun} in {COLOUR}, {SIZE}"
+    return title, [_SLOT.sub(filled, template) for template in templates]
 
 
-@cache
-def _parsed(template: str) -> tuple[str, list[tuple[str, bool, str]]]:
-    """Take a template apart: its beginning, then each slot, whether it has a capital letter, and what follows."""
-    first, *rest = template.split("{")
-    pieces = [piece.split("}", 1) for piece in rest]
-    return first, [(slot.lower(), slot[0].isupper(), after) for slot, after in pieces]
+def _body(rng: np.random.Generator, department: str) -> Iterator[str]:
+    """Yield the sentences between the first and the last, as templates."""
+    for _ in range(2 + int(rng.random() * 2)):
+        yield pick(rng, _CUES)
+    for share, sentences in _SOMETIMES:
+        if rng.random() < share:
+            yield pick(rng, sentences)
+    if rng.random() < NAMES_DEPARTMENT:
+        yield f"From our {department} collection."

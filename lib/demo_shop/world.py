@@ -1,19 +1,24 @@
-"""The shop's world: what exists and how often, as a generative model whose parameters all stand here.
+"""The shop's world: what exists and how often, as a generative model whose parameters all stand here, and its words.
 
 Everything is a function of the number of products and the seed. At 750,000 products the sizes are those of the
 paper's catalogue (19 / 40 / 270 classes, about 1,200 paths, 2,700 brands; Wang & Guthrie, 2015, section 2.2), at fewer
-products they shrink by a power law.
+products they shrink by a power law. Words are read from `lexicon.yaml`; every thing that is made has a random stream.
 """
 
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
 from itertools import product as pairs
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.demo_shop.lexicon import WORLD, Lexicon, TypeWords, cumulate, lexicon, pick, stream
-from lib.demo_shop.photos import silhouettes
+from lib.config import Strict
+from lib.demo_shop.photos import read_yaml, silhouettes
+from lib.exceptions import StudyError, nearest
 
 FULL_SIZE = 750_000
 FULL_COUNTS = {"level_1": 19, "level_2": 40, "level_3": 270, "paths": 1200, "brands": 2700}
@@ -39,6 +44,141 @@ SHAPE_SPREAD, TWIN_SPREAD = 0.24, 0.12
 """Standard deviation of the free numbers of a type's subtypes, and of a subtype from its confusable twin."""
 
 Floats = NDArray[np.float64]
+
+
+T = TypeVar("T")
+
+# What a stream is for; with a number, its key.
+WORLD, FAMILY, TEXT, RELISTED_TEXT, PHOTO, DAMAGE, RECORD, UNSOLD, PAGE, WEB = range(10)
+
+
+def stream(seed: int, purpose: int, index: int = 0) -> np.random.Generator:
+    """Return the random stream of one thing.
+
+    >>> stream(1, TEXT, 5).random() == stream(1, TEXT, 5).random()
+    True
+    """
+    key = [seed, purpose, index]
+    # As an array it takes two thirds of the time that it takes as a list, and gives the same stream.
+    return np.random.Generator(np.random.PCG64(np.array(key, np.uint32) if seed < 2**32 else key))
+
+
+def pick(rng: np.random.Generator, items: Sequence[T]) -> T:
+    """Draw one of some items, each as likely as the next (much faster than `Generator.choice`)."""
+    return items[int(rng.random() * len(items))]
+
+
+def pick_index(rng: np.random.Generator, cumulative: Sequence[float]) -> int:
+    """Draw an index by cumulative weights that end in 1."""
+    return min(bisect_right(cumulative, rng.random()), len(cumulative) - 1)
+
+
+def cumulate(weights: Sequence[float]) -> tuple[float, ...]:
+    """Turn weights into cumulative probabilities.
+
+    >>> cumulate([1, 1, 2])
+    (0.25, 0.5, 1.0)
+    """
+    total = sum(weights)
+    return tuple(value / total for value in accumulate(weights))
+
+
+def draw_kind(rng: np.random.Generator, rates: Mapping[str, float]) -> str | None:
+    """Draw one of some kinds that exclude one another, or none."""
+    chance = rng.random()
+    for kind, rate in rates.items():
+        chance -= rate
+        if chance < 0:
+            return kind
+    return None
+
+
+Group = Literal["her", "him", "child", "house"]
+
+
+class DepartmentWords(Strict):
+    """A class of level 1: what it can sell, and words that hint at it."""
+
+    group: Group
+    cues: list[str]
+
+
+class TypeWords(Strict):
+    """A class of level 2: its silhouette, who uses it, its sizes, its parts, and its subtypes with a synonym each."""
+
+    silhouette: str
+    groups: list[Group]
+    sizes: str
+    parts: list[str]
+    subtypes: dict[str, str]
+
+
+class Dialect(Strict):
+    """What a shop calls things that speaks another way; see `dialects.yaml`."""
+
+    departments: dict[str, str]
+    types: dict[str, str]
+    term_beginnings: list[str]
+    term_endings: list[str]
+    brand_beginnings: list[str]
+    brand_endings: list[str]
+
+
+class Lexicon(Strict):
+    """All words; see the comments in the file."""
+
+    departments: dict[str, DepartmentWords]
+    types: dict[str, TypeWords]
+    sizes: dict[str, list[str]]
+    colours: dict[str, tuple[int, int, int]]
+    adjectives: list[str]
+    materials: list[str]
+    term_beginnings: list[str]
+    term_endings: list[str]
+    brand_beginnings: list[str]
+    brand_middles: list[str]
+    brand_endings: list[str]
+    brand_styles: list[str]
+
+
+@cache
+def lexicon(dialect: str | None = None) -> Lexicon:
+    """Read and validate the words, those of a dialect if one is named.
+
+    A dialect changes words only: all that is drawn from them is drawn at the same places.
+
+    Raises
+    ------
+    StudyError
+        If there is no such dialect.
+
+    Examples
+    --------
+    >>> len(lexicon().departments), len(lexicon().types)
+    (19, 40)
+    >>> list(lexicon("british").types)[:2], list(lexicon("british").types["footwear"].subtypes.items())[0]
+    (['footwear', 'upper wear'], ('trainers', 'sneakers'))
+    """
+    words = Lexicon.model_validate(read_yaml("lexicon.yaml"))
+    if dialect is None:
+        return words
+    dialects = read_yaml("dialects.yaml")
+    if dialect not in dialects:
+        known = list(dialects)
+        raise StudyError(f"shop.dialect: there is no dialect '{dialect}'. Known: {known}.{nearest(dialect, known)}")
+    spoken = dict(Dialect.model_validate(dialects[dialect]))
+    departments, types = spoken.pop("departments"), spoken.pop("types")
+    swapped = {
+        types[name]: entry.model_copy(update={"subtypes": {other: own for own, other in entry.subtypes.items()}})
+        for name, entry in words.types.items()
+    }
+    renamed = {departments[name]: entry for name, entry in words.departments.items()}
+    return words.model_copy(update={"departments": renamed, "types": swapped, **spoken})
+
+
+def invent_name(rng: np.random.Generator, words: Lexicon) -> str:
+    """Invent a name, of a model or of a brand."""
+    return pick(rng, words.brand_beginnings) + pick(rng, words.brand_middles) + pick(rng, words.brand_endings)
 
 
 class Path(NamedTuple):
@@ -92,7 +232,6 @@ class World:
         The lexicon, as the shop's dialect has it.
     """
 
-    products: int
     seed: int
     departments: tuple[str, ...]
     types: tuple[str, ...]
@@ -135,66 +274,48 @@ def make_world(products: int, seed: int, dialect: str | None = None) -> World:
     rng, size, words = stream(seed, WORLD), counts(products), lexicon(dialect)
     departments = tuple(words.departments)[: size["level_1"]]
     types = tuple(words.types)[: size["level_2"]]
-    type_terms = _type_terms(rng, words)[: len(types)]
+    terms = [start + end for start, end in pairs(words.term_beginnings, words.term_endings)]
+    type_terms = tuple(tuple(terms[i] for i in rng.permutation(len(terms))[:TYPE_TERMS]) for _ in words.types)
+    type_terms = type_terms[: len(types)]  # two types may share some
     subtypes = _subtypes(rng, words, type_terms, size["level_3"])
     paths, shares = _paths(rng, words, departments, types, subtypes, size["paths"])
-    brands = _brand_names(rng, words, size["brands"])
+    brands = dict[str, None]()
+    while len(brands) < size["brands"]:
+        stem = invent_name(rng, words)
+        brands[pick(rng, words.brand_styles).format(stem)] = None
     brand_steps = _brand_steps(rng, words, departments, types, len(brands))
-    colour_steps = _colour_steps(rng, words, len(departments))
+    zipf = 1 / np.arange(1, len(words.colours) + 1) ** COLOUR_ZIPF
+    colour_steps = tuple(cumulate(zipf[rng.permutation(len(zipf))].tolist()) for _ in departments)
     return World(
-        *(products, seed, departments, types, subtypes, brands, paths),
+        *(seed, departments, types, subtypes, tuple(brands), paths),
         *(cumulate(shares.tolist()), brand_steps, type_terms, colour_steps, words),
     )
-
-
-def _type_terms(rng: np.random.Generator, words: Lexicon) -> tuple[tuple[str, ...], ...]:
-    """Draw each type's trade terms; two types may share some."""
-    terms = [start + end for start, end in pairs(words.term_beginnings, words.term_endings)]
-    return tuple(tuple(terms[i] for i in rng.permutation(len(terms))[:TYPE_TERMS]) for _ in words.types)
-
-
-def _colour_steps(rng: np.random.Generator, words: Lexicon, departments: int) -> tuple[tuple[float, ...], ...]:
-    count = len(words.colours)
-    zipf = 1 / np.arange(1, count + 1) ** COLOUR_ZIPF
-    return tuple(cumulate(zipf[rng.permutation(count)].tolist()) for _ in range(departments))
 
 
 def _subtypes(
     rng: np.random.Generator, words: Lexicon, type_terms: tuple[tuple[str, ...], ...], count: int
 ) -> tuple[Subtype, ...]:
-    """Make the subtypes of all types, and keep the most common of each, `count` in all."""
+    """Make the subtypes of all types, and keep the most common of each, `count` in all.
+
+    The first and second of a type, its third and fourth, ... are twins that are easily confused.
+    """
     ranked: list[tuple[float, int, Subtype]] = []
     for code, (terms, entry) in enumerate(zip(type_terms, words.types.values(), strict=False)):
-        for place, subtype in enumerate(_subtypes_of(rng, words, code, entry, terms)):
-            ranked.append((place / len(entry.subtypes), code, subtype))
+        centre, twin = rng.uniform(0.15, 0.85, silhouettes()[entry.silhouette].free), None
+        for place, (name, synonym) in enumerate(entry.subtypes.items()):
+            own = tuple(terms[i] for i in rng.permutation(len(terms))[:SUBTYPE_TERMS])
+            outer, inner = (words.materials[i] for i in rng.permutation(len(words.materials))[:2])
+            materials = (outer, inner)
+            if twin:
+                own, materials = twin.terms[:TWIN_TERMS] + own[TWIN_TERMS:], twin.materials[::-1]
+            spread = rng.normal(0, TWIN_SPREAD if twin else SHAPE_SPREAD, len(centre))
+            shape = np.clip((np.array(twin.shape) if twin else centre) + spread, 0, 1).round(6)
+            pattern = int(rng.random() * 5)
+            made = Subtype(name, synonym, code, own, materials, tuple(shape.tolist()), pattern)
+            ranked.append((place / len(entry.subtypes), code, made))
+            twin = None if twin else made
     kept = sorted(ranked, key=lambda entry: entry[:2])[:count]
     return tuple(subtype for _, _, subtype in sorted(kept, key=lambda entry: (entry[1], entry[0])))
-
-
-def _subtypes_of(
-    rng: np.random.Generator, words: Lexicon, code: int, entry: TypeWords, terms: tuple[str, ...]
-) -> list[Subtype]:
-    """Make a type's subtypes. The first and second, third and fourth, ... are twins that are easily confused."""
-    centre = rng.uniform(0.15, 0.85, silhouettes()[entry.silhouette].free)
-    made: list[Subtype] = []
-    for place, (name, synonym) in enumerate(entry.subtypes.items()):
-        twin = made[-1] if place % 2 else None
-        own = [terms[i] for i in rng.permutation(len(terms))[:SUBTYPE_TERMS]]
-        outer, inner = (words.materials[i] for i in rng.permutation(len(words.materials))[:2])
-        shape = np.array(twin.shape) + rng.normal(0, TWIN_SPREAD, len(centre)) if twin else None
-        shape = centre + rng.normal(0, SHAPE_SPREAD, len(centre)) if shape is None else shape
-        made.append(
-            Subtype(
-                name,
-                synonym,
-                code,
-                terms=tuple([*twin.terms[:TWIN_TERMS], *own[TWIN_TERMS:]] if twin else own),
-                materials=twin.materials[::-1] if twin else (outer, inner),
-                shape=tuple(np.clip(shape, 0, 1).round(6).tolist()),
-                pattern=int(rng.random() * 5),
-            )
-        )
-    return made
 
 
 def _paths(
@@ -232,14 +353,6 @@ def _subtype_shares(types: int, subtypes: tuple[Subtype, ...]) -> Floats:
         within = head_and_tail(siblings, PLURALITY[2] / PLURALITY[1]) if code == 0 else zipf / zipf.sum()
         shares.append(share * within)
     return np.concatenate(shares)
-
-
-def _brand_names(rng: np.random.Generator, words: Lexicon, count: int) -> tuple[str, ...]:
-    names = dict[str, None]()
-    while len(names) < count:
-        stem = pick(rng, words.brand_beginnings) + pick(rng, words.brand_middles) + pick(rng, words.brand_endings)
-        names[pick(rng, words.brand_styles).format(stem)] = None
-    return tuple(names)
 
 
 def _brand_steps(

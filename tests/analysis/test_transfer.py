@@ -17,7 +17,7 @@ from lib.analysis import transfer
 from lib.analysis.mapping import APART, CategoryMapping, map_taxonomy, read_mapping
 from lib.clean.splits import training_rows
 from lib.demo_shop import generate, truth
-from lib.demo_shop.lexicon import lexicon
+from lib.demo_shop.world import lexicon
 from lib.exceptions import StudyError
 from lib.features import text
 

@@ -13,8 +13,8 @@ from loopback import Site
 from lib.collect.sites import ShopSource, read_shop, read_site, site_of
 from lib.config.base import PHOTO, Record, Reject
 from lib.demo_shop import generate
-from lib.demo_shop.answers import AT_MOST, LOST_PAGES, LOST_PHOTOS, RATES, web_truth
 from lib.demo_shop.server import running
+from lib.demo_shop.site import AT_MOST, LOST_PAGES, LOST_PHOTOS, RATES, web_truth
 from lib.exceptions import StudyError
 
 PRODUCTS, SEED = 250, 7
