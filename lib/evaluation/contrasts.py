@@ -65,10 +65,10 @@ CHAIN_PAIRS = (
     ("lstm", "soft", "brand_text"),
     ("lstm", "hard", "lstm_multitask"),
     ("lstm", "soft", "lstm_multitask"),
-    ("lstm_multitask", "", "brand_text"),
+    ("lstm_multitask", "independent", "brand_text"),
     ("sequential", "hard", "brand_text"),
 )
-"""A model of Figure 4 or 5, how it is decoded (empty: as usual), and the one it is compared with."""
+"""A model of Figure 4 or 5, how it is decoded, and the one it is compared with."""
 
 
 class Question(NamedTuple):
@@ -84,15 +84,11 @@ class Question(NamedTuple):
     metrics: tuple[str, ...] = CALLED
 
 
-def _of_chain(chain: str, decoding: str) -> dict[str, str]:
-    return {"variant": chain, **({"decoding": decoding} if decoding else {})}
-
-
 QUESTIONS = (
     *(Question("variant", {"variant": a}, {"variant": b}) for a, b in (*INPUT_PAIRS, *BASELINE_PAIRS)),
-    *(Question("variant", _of_chain(a, how), {"variant": b}, BY_LEVEL) for a, how, b in CHAIN_PAIRS),
+    *(Question("variant", {"variant": a, "decoding": how}, {"variant": b}, BY_LEVEL) for a, how, b in CHAIN_PAIRS),
     *(
-        Question("as_coded", _of_chain(a, how), {"variant": b, "measured_on": "train"}, BY_LEVEL)
+        Question("as_coded", {"variant": a, "decoding": how}, {"variant": b, "measured_on": "train"}, BY_LEVEL)
         for a, how, b in CHAIN_PAIRS
         if b == "brand_text"
     ),
@@ -132,7 +128,7 @@ def contrast_table(samples: Samples, variants: Mapping[str, Variant]) -> pd.Data
     pairs = set()
     for question in (*QUESTIONS, *_own_questions(samples, variants)):
         for a in samples:
-            if _asks(question, a, usual) and (b := _other_side(question, a, samples, variants, usual)):
+            if b := _other_side(question, a, samples, variants, usual):
                 pairs.add((question.name, a, b, question.metrics))
     rows = []
     for name, a, b, metrics in sorted(pairs):
@@ -239,24 +235,19 @@ def _sizes(measures: Iterable[Measure]) -> dict[str, set[int]]:
     return sizes
 
 
-def _asks(question: Question, a: Measure, usual: Mapping[str, str]) -> bool:
-    """Tell whether a measure can be a: on test rows and decoded as usual, unless the question says otherwise.
-
-    A recipe that only serves to be compared with another stays out of comparisons between variants, but for those of
-    Figures 4 and 5.
-    """
-    if question.name == "variant" and a.recipe in DEPARTURES.keys() - COUNTERPARTS.keys():
-        return False
-    wanted = {"measured_on": "test", "decoding": usual[a.variant], **question.a}
-    return all(getattr(a, field) == value for field, value in wanted.items())
-
-
 def _other_side(
     question: Question, a: Measure, samples: Samples, variants: Mapping[str, Variant], usual: Mapping[str, str]
 ) -> Measure | None:
-    """Find b: a, but for what the question says. A model without text has one text, and not every model a's recipe."""
+    """Find b if a measure can be a: the same, but for what the question says.
+
+    Unless the question says otherwise, both are measured on test rows and decoded as usual. A recipe that only serves
+    to be compared with another stays out of comparisons between variants, but for those of Figures 4 and 5. A model
+    without text has one text, and not every model a's recipe.
+    """
+    wanted = {"measured_on": "test", "decoding": usual[a.variant], **question.a}
+    aside = question.name == "variant" and a.recipe in DEPARTURES.keys() - COUNTERPARTS.keys()
     variant = str(question.b.get("variant", a.variant))
-    if variant not in usual or variant not in variants:
+    if aside or variant not in usual or variant not in variants or not wanted.items() <= a._asdict().items():
         return None
     fields: dict[str, Any] = {"decoding": usual[variant], "measured_on": "test", **question.b}
     b = a._replace(**fields)

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Self
 
 import pandas as pd
@@ -122,25 +121,17 @@ class Results:
             rows = rows[rows["train_size"] == rows.groupby("split")["train_size"].transform("max")]
         return rows
 
-    def number(
-        self,
-        variant: str,
-        metric: str = "mean",
-        *,
-        split: str = "random",
-        on: str = "test",
-        text: str | None = None,
-        size: int | None = None,
-    ) -> Interval | None:
+    def number(self, variant: str, metric: str = "mean", split: str = "random", on: str = "test") -> Interval | None:
         """Look one number of the main experiment up: by default on test rows, with the most training rows.
 
         What reads no text counts as masked. There may be no such number, and then the answer is None.
         """
-        text = text or self.text
-        of_split = self.intervals[(self.intervals["split"] == split) & (self.intervals["text"] == text)]
-        size = size or max(of_split["train_size"], default=0)
-        text = text if "text" in self.params.variants[variant].inputs else "masked"
-        return self._numbers.get((variant, metric, split, on, text, size))
+        of_split = self._where(self.intervals, {"split": split, "text": self.text})
+        text = self.text if "text" in self.params.variants[variant].inputs else "masked"
+        size = max(of_split["train_size"], default=0)
+        where: dict[str, Any] = {"variant": variant, "metric": metric, "split": split, "text": text, "train_size": size}
+        found = self.measured(on=on, **where, recipe=MAIN)[["mean", "low", "high"]].to_numpy().tolist()
+        return Interval(*found[0]) if found else None
 
     def best(self, metric: str = "path", split: str = "random") -> str:
         """Return the variant with the highest test accuracy in the main experiment."""
@@ -160,16 +151,6 @@ class Results:
             }
             rows[variant] = cells | {"mean, training rows": self.number(variant, on="train")}
         return {variant: cells for variant, cells in rows.items() if any(cells.values())}
-
-    @cached_property
-    def _numbers(self) -> dict[tuple[object, ...], Interval]:
-        """All numbers of the main experiments' recipes, for `number`: to search the table for each takes long."""
-        rows = self.measured(on=None, recipe=MAIN)
-        keys = rows[["variant", "metric", "split", "measured_on", "text", "train_size"]]
-        values = rows[["mean", "low", "high"]].to_numpy(float).tolist()
-        return {
-            key: Interval(*found) for key, found in zip(keys.itertuples(index=False, name=None), values, strict=True)
-        }
 
     def _where(self, table: pd.DataFrame, fields: dict[str, Any]) -> pd.DataFrame:
         for name, value in fields.items():

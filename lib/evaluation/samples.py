@@ -127,7 +127,9 @@ def resample_all(catalogue: str, runs: pd.DataFrame) -> dict[Measure, Sample]:
                     here = numbers[way.measured_on]
                     if bits.shape[1] != -(-len(here) // 8):
                         raise StudyError(f"{file} does not fit the clean products. Run `dvc repro` to make it again.")
-                    measured.setdefault(way, []).append((_columns(unpack(bits, len(here))), groups[here]))
+                    right = unpack(bits, len(here))
+                    both = np.column_stack([right, right[:, 0] & right[:, 1], right[:, 1] & right[:, 2]])
+                    measured.setdefault(way, []).append((both, groups[here]))
             for way, found in measured.items():
                 if len(found) != len(seeds):
                     raise StudyError(f"{file}: not every seed of '{key}' is measured alike. Run `dvc repro` again.")
@@ -140,7 +142,7 @@ def resample_all(catalogue: str, runs: pd.DataFrame) -> dict[Measure, Sample]:
 def result_table(samples: Samples) -> pd.DataFrame:
     """Return each metric of each run: the columns of `results.csv`, one row a number."""
     rows = [
-        (*measure[:5], seed, *measure[5:], metric, round(float(value), 6))
+        {**measure._asdict(), "seed": seed, "metric": metric, "value": round(float(value), 6)}
         for measure, sample in samples.items()
         for seed, values in zip(sample.seeds, sample.values, strict=True)
         for metric, value in zip(MEASURED, values, strict=True)
@@ -165,11 +167,6 @@ def interval_table(samples: Samples) -> pd.DataFrame:
 
 def _read_products(catalogue: str, *columns: str) -> pd.DataFrame:
     return pd.read_parquet(existing(build_dir(catalogue, "clean", "products.parquet")), columns=list(columns))
-
-
-def _columns(right: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Put after what an outcome says of each row whether two neighbouring levels are right at once."""
-    return np.column_stack([right, right[:, 0] & right[:, 1], right[:, 1] & right[:, 2]])
 
 
 def _with_mean(sample: Sample) -> Sample:
