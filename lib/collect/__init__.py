@@ -26,17 +26,17 @@ from lib.schemas import RAW_PRODUCTS, REJECTS, write_table
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of source: the keys of its section in `catalogues/NAME.yaml`, and who reads it, given name and section."""
+class Reader:
+    """Reads a kind of source: the keys of its section in `catalogues/NAME.yaml`, and a function of name and section."""
 
     section: type[Strict]
     read: Callable[[str, Any], Iterator[Record | Reject]]
 
 
 KINDS = {
-    "table": Kind(TableSource, read_products),
-    "crawl": Kind(CrawlSource, read_crawl),
-    "shop": Kind(ShopSource, read_shop),
+    "table": Reader(TableSource, read_products),
+    "crawl": Reader(CrawlSource, read_crawl),
+    "shop": Reader(ShopSource, read_shop),
 }
 
 

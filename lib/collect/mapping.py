@@ -109,7 +109,7 @@ class Level1Instead(Strict):
     values: list[str]
 
 
-class Mapping(Strict):
+class TableMapping(Strict):
     """All that turns a row into a product.
 
     `image_name` makes the name of a photo's file, or its address, from a product's id, where no column has it.
@@ -133,7 +133,7 @@ class Product(NamedTuple):
     image: str | None
 
 
-def to_product(row: Row, mapping: Mapping) -> Product | Reject:
+def to_product(row: Row, mapping: TableMapping) -> Product | Reject:
     """Map a row to a product, or say why it is none."""
     columns, product_id, where = mapping.columns, None, f"{row.where}: " if row.where else ""
     try:

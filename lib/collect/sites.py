@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from lib import config
-from lib.collect.mapping import CategoryRule, Columns, Mapping, to_product
+from lib.collect.mapping import CategoryRule, Columns, TableMapping, to_product
 from lib.collect.rows import Row
 from lib.config import Strict
 from lib.config.base import Record, Reject
@@ -48,7 +48,7 @@ def read_crawl(name: str, source: CrawlSource) -> Iterator[Record | Reject]:
 def read_site(source: CrawlSource, folder: Path) -> Iterator[Record | Reject]:
     """Yield what a crawl finds as records, with what was fetched kept in `folder`."""
     names = {name: name for name in ("brand", "title", "description", "category")}
-    mapping = Mapping(columns=Columns(id="product_id", **names), categories=source.categories)
+    mapping = TableMapping(columns=Columns(id="product_id", **names), categories=source.categories)
     for found in crawl(CrawlSpec.model_validate(source.model_dump(exclude={"categories"})), folder):
         if isinstance(found, Reject):
             yield found

@@ -18,7 +18,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from lib import config
-from lib.collect.mapping import Mapping, Product, fields, to_product
+from lib.collect.mapping import Product, TableMapping, fields, to_product
 from lib.collect.rows import Format, Inside, Layout, Row, guess_format, present, read_rows
 from lib.config import Size, Strict
 from lib.config.base import PHOTO, Record, Reject
@@ -55,7 +55,7 @@ class Images(Strict):
         return self
 
 
-class TableSource(Mapping):
+class TableSource(TableMapping):
     """A table and its photos, below the catalogue's source folder, and what its columns mean.
 
     `format` is told by the end of the file's name if it is not given.

@@ -9,14 +9,12 @@ import sqlite3
 import time
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from scrapy import Request
-from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.dupefilters import RFPDupeFilter
 from scrapy.exceptions import IgnoreRequest
-from scrapy.extensions.httpcache import DummyPolicy
 from scrapy.http import Headers, Response
 from scrapy.http.request import NO_CALLBACK
 from scrapy.resolver import CachingHostnameResolver
@@ -32,7 +30,7 @@ from lib.files import remove
 CLOSED = "closed by robots.txt"
 _LONGEST_WAIT_SECONDS = 120.0  # a server that asks for more patience is asked no more
 _OFF = ("COOKIES", "METAREFRESH", "HTTPPROXY", "TELNETCONSOLE", "REMOTE_CONTROL", "MEMUSAGE")
-_KEPT = frozenset({200, 301, 302, 303, 307, 308, 404, 410})  # what is not a passing fault
+_KEPT = frozenset({200, 301, 302, 303, 307, 308, 404, 410})  # the same is answered if it is asked again soon
 
 
 class Refused(IgnoreRequest):
@@ -89,65 +87,52 @@ class _PublicOnly:
         self._receiver.resolutionComplete()
 
 
-class GateMiddleware:
-    """Lets nothing through to other hosts, nor round in a circle of redirects, nor where robots.txt closes the site.
+class PoliteMiddleware(RetryMiddleware):
+    """Refuses what may not be asked for, waits, and asks again after a passing fault.
 
-    robots.txt is obeyed as RFC 9309 has it: without one all is open, and while it cannot be read all is closed.
-    Scrapy's own middleware takes what cannot be read for open, and has no documented place where to say otherwise.
-    """
+    Nothing gets through to other hosts, round in a circle of redirects, or where robots.txt closes the site. robots.txt
+    is obeyed as RFC 9309 has it: without one all is open, and while it cannot be read all is closed. Scrapy's own
+    middleware takes what cannot be read for open, and has no documented place where to say otherwise.
 
-    def __init__(self, crawler: Crawler) -> None:
-        self._crawler: Any = crawler
-        self._rules: dict[str, asyncio.Future[ProtegoRobotParser | None]] = {}
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        """Make it as the settings say."""
-        return cls(crawler)
-
-    async def process_request(self, request: Request) -> None:
-        """Refuse an address."""
-        spider = self._crawler.spider
-        if refusal := spider.hosts.refusal(request.url):
-            raise Refused(refusal)
-        if request.url in request.meta.get("redirect_urls", ()):
-            raise Refused("redirect circle")
-        if not spider.spec.robots or request.meta.get("robots"):
-            return
-        site = urlparse_cached(request)
-        if site.netloc not in self._rules:
-            self._rules[site.netloc] = asyncio.ensure_future(self._read(f"{site.scheme}://{site.netloc}/robots.txt"))
-        rules = await self._rules[site.netloc]
-        if rules is None:
-            raise Refused("robots.txt cannot be read")
-        if not rules.allowed(request.url, spider.spec.user_agent):
-            raise Refused(CLOSED)
-
-    async def _read(self, address: str) -> ProtegoRobotParser | None:
-        ask = Request(address, NO_CALLBACK, priority=1000, meta={"robots": True})
-        try:
-            response = await self._crawler.engine.download_async(ask)
-        except Exception:  # whatever keeps it from us
-            return None
-        if response.status != 200 and not 400 <= response.status < 500:
-            return None
-        return ProtegoRobotParser.from_crawler(self._crawler, response.body if response.status == 200 else b"")
-
-
-class PatientMiddleware(RetryMiddleware):
-    """Asks again after a passing fault: later, and later still, or when the server says.
-
-    After *429 Too Many Requests* the whole host is left in peace until then.
+    After a passing fault it asks again later, and later still, or when the server says; after *429 Too Many Requests*
+    the whole host is left in peace until then.
     """
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
+        self._rules: dict[str, asyncio.Future[ProtegoRobotParser | None]] = {}
         self._quiet_until: dict[str, float] = {}
 
     async def process_request(self, request: Request) -> None:
-        """Wait while the host is to be left in peace."""
-        while (wait := self._quiet_until.get(urlparse_cached(request).netloc, 0.0) - time.monotonic()) > 0:
+        """Refuse an address, or wait while its host is to be left in peace."""
+        spider: Any = self.crawler.spider
+        site = urlparse_cached(request)
+        if refusal := spider.hosts.refusal(request.url):
+            raise Refused(refusal)
+        if request.url in request.meta.get("redirect_urls", ()):
+            raise Refused("redirect circle")
+        if spider.spec.robots and not request.meta.get("robots"):
+            if site.netloc not in self._rules:
+                address = f"{site.scheme}://{site.netloc}/robots.txt"
+                self._rules[site.netloc] = asyncio.ensure_future(self._read_rules(address))
+            rules = await self._rules[site.netloc]
+            if rules is None:
+                raise Refused("robots.txt cannot be read")
+            if not rules.allowed(request.url, spider.spec.user_agent):
+                raise Refused(CLOSED)
+        while (wait := self._quiet_until.get(site.netloc, 0.0) - time.monotonic()) > 0:
             await asyncio.sleep(wait)
+
+    async def _read_rules(self, address: str) -> ProtegoRobotParser | None:
+        engine: Any = self.crawler.engine
+        try:
+            ask = Request(address, NO_CALLBACK, priority=1000, meta={"robots": True})
+            response = await engine.download_async(ask)
+        except Exception:  # whatever keeps it from us
+            return None
+        if response.status != 200 and not 400 <= response.status < 500:
+            return None
+        return ProtegoRobotParser.from_crawler(self.crawler, response.body if response.status == 200 else b"")
 
     async def process_response(self, request: Request, response: Response) -> Request | Response:  # type: ignore[override]
         """Ask again if the response is a passing fault."""
@@ -189,14 +174,6 @@ def retry_after(header: bytes | None, now: float) -> float:
         return max(parsedate_to_datetime(text).timestamp() - now, 0.0)
     except ValueError:
         return 0.0
-
-
-class Lasting(DummyPolicy):
-    """Keep what is not a passing fault."""
-
-    def should_cache_response(self, response: Response, request: Request) -> bool:
-        """Whether the same is answered if it is asked again soon."""
-        return response.status in _KEPT
 
 
 class Storage:
@@ -285,8 +262,7 @@ def make_settings(spec: CrawlSpec, folder: Path) -> dict[str, Any]:
         "DOWNLOAD_HANDLERS": dict.fromkeys(("file", "ftp", "s3", "data")),
         "DOWNLOADER_MIDDLEWARES": {
             "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
-            "lib.crawl.polite.GateMiddleware": 10,
-            "lib.crawl.polite.PatientMiddleware": 550,
+            "lib.crawl.polite.PoliteMiddleware": 550,
         },
         "DUPEFILTER_CLASS": "lib.crawl.polite.Unrepeated",
         "DOWNLOADER_STATS": False,
@@ -296,8 +272,7 @@ def make_settings(spec: CrawlSpec, folder: Path) -> dict[str, Any]:
         "HTTPCACHE_DIR": str(folder.resolve()),
         "HTTPCACHE_EXPIRATION_SECS": spec.cache_hours * 3600,
         "HTTPCACHE_STORAGE": "lib.crawl.polite.Storage",
-        "HTTPCACHE_POLICY": "lib.crawl.polite.Lasting",
+        "HTTPCACHE_IGNORE_HTTP_CODES": sorted(set(range(1000)) - _KEPT),
         **({} if spec.private else {"TWISTED_DNS_RESOLVER": "lib.crawl.polite.PublicResolver"}),
         "LOG_LEVEL": "WARNING",
-        "STATS_DUMP": False,
     }

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import itemgetter
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -272,31 +273,22 @@ def _identify(node: Node, page: Page) -> str:
 def _crumbs(nodes: Iterable[Node], page: Page) -> tuple[str, ...] | None:
     """Return the names of the first list of breadcrumbs, in their order, without one that leads to the home page."""
     for node in nodes:
-        if _CRUMBS in _types(node):
-            entries = [entry for entry in _list(node.get("itemListElement")) if isinstance(entry, dict)]
-            places = [_position(entry, at) for at, entry in enumerate(entries, 1)]
-            ordered = [entries[at] for at in sorted(range(len(entries)), key=places.__getitem__)]
-            if names := tuple(_crumb(entry) for entry in ordered if not _is_home(entry, page)):
-                return names
+        entries = [entry for entry in _list(node.get("itemListElement")) if isinstance(entry, dict)]
+        placed: list[tuple[float, str]] = []
+        for at, entry in enumerate(entries if _CRUMBS in _types(node) else (), 1):
+            item = _first(entry.get("item"))
+            about = item if isinstance(item, dict) else {"@id": item}
+            address = about.get("@id") or about.get("url") or about.get("item")
+            if isinstance(address, str) and _path(address, page) == "/":
+                continue
+            try:
+                place = float(_text(entry.get("position")) or at)
+            except ValueError:
+                place = at
+            placed.append((place, _text(entry.get("name")) or _text(about) or ""))
+        if placed:
+            return tuple(name for _, name in sorted(placed, key=itemgetter(0)))
     return None
-
-
-def _is_home(entry: Node, page: Page) -> bool:
-    item = _first(entry.get("item"))
-    address = (item.get("@id") or item.get("url") or item.get("item")) if isinstance(item, dict) else item
-    return isinstance(address, str) and _path(address, page) == "/"
-
-
-def _position(entry: Node, at: int) -> float:
-    try:
-        return float(_text(entry.get("position")) or at)
-    except ValueError:
-        return at
-
-
-def _crumb(entry: Node) -> str:
-    item = entry.get("item")
-    return _text(entry.get("name")) or (_text(item) if isinstance(item, dict) else None) or ""
 
 
 def _path(address: str, page: Page) -> str:
@@ -389,10 +381,6 @@ def load_json(text: str, strict: bool = True) -> Any:
     return json.loads(text, strict=strict)
 
 
-class _TooDeep(ValueError):
-    """Items of microdata are nested more than `MAX_DATA_DEEP` deep."""
-
-
 def _microdata(page: Page, condition: str) -> list[Any]:
     """Read a page's microdata, if an element that begins an item meets this condition (XPath).
 
@@ -413,7 +401,7 @@ def _microdata(page: Page, condition: str) -> list[Any]:
         def _extract_item(self, *args: Any, **kwargs: Any) -> Any:
             self.depth += 1
             if self.depth > MAX_DATA_DEEP:
-                raise _TooDeep(f"its microdata are nested more than {MAX_DATA_DEEP} deep")
+                raise ValueError(f"nested more than {MAX_DATA_DEEP} deep")
             item = super()._extract_item(*args, **kwargs)
             self.depth -= 1
             return item
@@ -429,8 +417,6 @@ def _microdata(page: Page, condition: str) -> list[Any]:
 
     try:
         return [as_json_ld(item) for item in Shallow().extract_items(page.tree, page.base)]
-    except _TooDeep:
-        raise
     except Exception as error:  # whatever a strange page makes of it must not end a crawl
         raise ValueError(f"its microdata cannot be read: {error}") from error
 

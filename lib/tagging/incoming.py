@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from lib.clean.clean import clean_text, fold
 from lib.clean.masking import Masker
-from lib.collect.mapping import Columns, fields, to_product
-from lib.collect.mapping import Mapping as TableMapping
+from lib.collect.mapping import Columns, TableMapping, fields, to_product
 from lib.collect.rows import Layout, Row, guess_format, read_rows
 from lib.config.base import REPEATED_ID, Record, Reject
 from lib.exceptions import StudyError, nearest

@@ -235,7 +235,7 @@ def test_how_deep_a_page_may_nest_is_a_number_of_ours_and_not_of_the_interpreter
     assert taken == "1 product"
     assert set(refused) <= {
         "its JSON-LD cannot be read",
-        f"its microdata are nested more than {MAX_DATA_DEEP} deep",
+        f"its microdata cannot be read: nested more than {MAX_DATA_DEEP} deep",
         f"its elements are nested more than {MAX_ELEMENTS_DEEP:,} deep",
     }
 
