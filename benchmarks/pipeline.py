@@ -38,11 +38,9 @@ def copy_tracked(target):
 def study_only(target, catalogue):
     """Study one catalogue in the copy, whether its line stands there as a comment or not, and those that it tags."""
     path = target / "params.yaml"
-    params = yaml.safe_load(re.sub(r"^  # (\w+: \{source)", r"  \1", path.read_text(), flags=re.MULTILINE))
-    pairs = {name: pair for name, pair in params["transfer"].items() if pair["source"] == catalogue}
-    study = {catalogue: params["study"][catalogue]}
-    tagged = {pair["target"]: params["prepared"][pair["target"]] for pair in pairs.values()}
-    changes = {"study": study, "prepared": study | tagged, "transfer": pairs}
+    params = yaml.safe_load(re.sub(r"^  # ( *\w+:)", r"  \1", path.read_text(), count=3, flags=re.MULTILINE))
+    others = {name: other for name, other in params["others"].items() if other["tagged_by"] == catalogue}
+    changes = {"study": {catalogue: params["study"][catalogue]}, "others": others}
     path.write_text(yaml.safe_dump(params | changes, sort_keys=False))
 
 
