@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from bs4 import BeautifulSoup
 from PIL import Image
+from pipeline import edit
 
 from lib.report.kit import NAMED
 
@@ -55,7 +56,7 @@ def asked_for() -> dict[str, list[str]]:
     wanted: dict[str, list[str]] = {"02_clean": ["counts"], "08_business": ["in_short"]}
     wanted["06_results"] = ["best", *(f"best_{m}_{s}" for m in ("mean", "path") for s in ("random", "grouped"))]
     for stem, name in ASKED.findall(templates):
-        stem = stem + "demo_outlet" if stem.endswith("_") else stem
+        stem = stem + "outlet" if stem.endswith("_") else stem
         wanted.setdefault(stem, []).append(name)
     return {stem: list(dict.fromkeys(names)) for stem, names in wanted.items()}
 
@@ -91,6 +92,7 @@ def write_tables(build: Path, publish_text: str) -> None:
 def make_study(root: Path, publish_text: str = DESCRIPTION) -> Path:
     """Lay out what the earlier stages leave, for the catalogue `demo`."""
     shutil.copy(ROOT / "params.yaml", root)
+    edit(root / "params.yaml", others={"outlet": {"source": "lib/demo_shop", "tagged_by": "demo"}})
     shutil.copytree(ROOT / "catalogues", root / "catalogues")
     write_tables(root / "build" / "demo", publish_text)
     (root / "build" / "demo" / "notebooks").mkdir()

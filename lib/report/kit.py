@@ -31,7 +31,6 @@ NAMED = "study"
 """The key of an output's metadata under which its name, caption and alt text stand."""
 
 DPI, COLOURS, MIN_WIDTH = 110, 256, 8.4  # inches: room for the legend of a figure with few panels
-NOT_RUN = "Not run on this catalogue: what this figure shows."
 STYLE: dict[Any, Any] = {
     "font.size": 12,
     "axes.titlesize": 13,
@@ -204,10 +203,27 @@ def publish(figure: Figure, name: str, caption: str, alt: str) -> None:
     publish_display_data(data, {NAMED: {"name": name, "caption": caption, "alt": alt}})
 
 
+def not_run(experiment: str) -> str:
+    """Say that the catalogue does not take an experiment, and how it would.
+
+    >>> not_run("word_order")[:55]
+    'Not run on this catalogue: the experiment `word_order`.'
+    """
+    how = "add its name to `experiments` in `catalogues/NAME.yaml`, and run `make repro`"
+    return f"Not run on this catalogue: the experiment `{experiment}`. To run it, {how}."
+
+
 def curves(
-    name: str, panels: Panels, unit: str, caption: str, by: str = "variant", named: Sizes = (), levels: bool = False
+    name: str,
+    panels: Panels,
+    unit: str,
+    caption: str,
+    by: str = "variant",
+    named: Sizes = (),
+    levels: bool = False,
+    experiment: str = "core",
 ) -> None:
-    """Publish accuracy by training size in panels under one legend, or say that there are no runs to show.
+    """Publish accuracy by training size in panels under one legend, or say that its experiment was not run.
 
     Parameters
     ----------
@@ -220,10 +236,12 @@ def curves(
         See `size_label`.
     levels
         Draw accuracy by level instead, at one size: marks are not joined, and hollow instead of dashed.
+    experiment
+        The one of `params.yaml` whose runs are shown.
     """
     panels = {title: rows for title, rows in panels.items() if len(rows)}
     if all(title.startswith("Published") for title in panels):
-        return say(name, NOT_RUN)
+        return say(name, not_run(experiment))
     size = (max(3.3 * len(panels), MIN_WIDTH), 5.2)
     figure, axes = plt.subplots(1, len(panels), sharey=True, squeeze=False, figsize=size)
     last: dict[str, dict[str, float]] = {}
@@ -250,9 +268,16 @@ def curves(
 
 
 def differences(
-    name: str, panels: Panels, unit: str, caption: str, kind: str, kinds: Mapping[str, str], by: str = "variant"
+    name: str,
+    panels: Panels,
+    unit: str,
+    caption: str,
+    kind: str,
+    kinds: Mapping[str, str],
+    by: str = "variant",
+    experiment: str = "core",
 ) -> None:
-    """Publish differences of shares in panels, a line for each `by`, or say that there are no runs to show.
+    """Publish differences of shares in panels, a line for each `by`, or say that their experiment was not run.
 
     Parameters
     ----------
@@ -265,7 +290,7 @@ def differences(
     """
     panels = {title: rows for title, rows in panels.items() if len(rows)}
     if not panels:
-        return say(name, NOT_RUN)
+        return say(name, not_run(experiment))
     present = set(pd.concat(list(panels.values()))[by])
     lines = sorted(present, key=[*LOOKS, *sorted(present)].index)
     size = (max(2 + 3.3 * len(panels), MIN_WIDTH), 1.9 + 0.36 * len(lines))
@@ -287,8 +312,10 @@ def differences(
     publish(figure, name, caption, describe(unit, shown, 1))
 
 
-def table(frame: pd.DataFrame, name: str, caption: str = "") -> None:
-    """Show a table under a name."""
+def table(frame: pd.DataFrame, name: str, caption: str = "", experiment: str = "core") -> None:
+    """Show a table under a name; one without rows says that its experiment was not run."""
+    if frame.empty:
+        return say(name, not_run(experiment))
     data = {"text/html": frame.to_html(border=0), "text/plain": frame.to_string()}
     publish_display_data(data, {NAMED: {"name": name, "caption": caption}})
 
