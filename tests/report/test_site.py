@@ -92,7 +92,7 @@ def test_a_name_that_no_notebook_gave_stops_the_report(made, name, message):
 @pytest.mark.parametrize("stem", asked_for())
 def test_the_projects_notebooks_give_every_name_that_a_page_asks_for(stem):
     """As far as the source shows it: a name may be put together while the notebook runs."""
-    source = (ROOT / f"notebooks/{stem.removesuffix('_demo_outlet')}.ipynb").read_text()
+    source = (ROOT / f"notebooks/{stem.removesuffix('_outlet')}.ipynb").read_text()
     literal = [name for name in asked_for()[stem] if not name.startswith("best_")]
     assert [name for name in literal if f'\\"{name}\\"' not in source] == []
 
