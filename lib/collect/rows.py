@@ -180,28 +180,27 @@ def _read_csv(path: Path, layout: Layout, wanted: set[str]) -> Table:
 
 
 def _csv_rows(reader: Any, names: list[str]) -> Iterator[Row | Reject]:
-    """Yield rows in which an empty cell is None: CSV has no other way to say that there is nothing."""
+    """Yield rows in which an empty cell is None: CSV has no other way to say that there is nothing.
+
+    Of a bad row each line is rejected: a quote that is not closed swallows rows, which should all count.
+    """
     while True:
-        first = reader.line_num + 1
+        first, problem = reader.line_num + 1, ""
+        cells: list[str] | None = []
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            yield from _lost(first, reader.line_num, str(error))
-            continue
+            problem = str(error)
         if cells is None:
             return
         if cells and len(cells) != len(names):
-            yield from _lost(first, reader.line_num, f"expected {len(names)} fields, got {len(cells)}")
+            problem = f"expected {len(names)} fields, got {len(cells)}"
+        if problem and reader.line_num > first:
+            problem += f" in the row of lines {first} to {reader.line_num}; is a quote not closed?"
+        if problem:
+            yield from (Reject(None, INVALID, f"line {n}: {problem}") for n in range(first, reader.line_num + 1))
         elif cells:
             yield Row(f"line {first}", {name: cell or None for name, cell in zip(names, cells, strict=True)})
-
-
-def _lost(first: int, last: int, problem: str) -> Iterator[Reject]:
-    """Reject each line of a bad row: a quote that is not closed swallows rows, which should all count."""
-    if last > first:
-        problem = f"{problem} in the row of lines {first} to {last}; is a quote not closed?"
-    for number in range(first, last + 1):
-        yield Reject(None, INVALID, f"line {number}: {problem}")
 
 
 def _decoded(path: Path, encoding: str | None) -> Iterator[str]:
