@@ -1,4 +1,4 @@
 """`make data`: builds `data/` from pinned public sources, or from a folder that mirrors them.
 
-content | build | __main__
+`__main__` says what is built of what and downloads it, `content` brings it into one form.
 """

@@ -57,7 +57,11 @@ def make_products(source: Path, target: Path) -> None:
     StudyError
         If the archive is damaged or a document is not as expected.
     """
-    tree = _tree(KEPT)
+    tree: dict[str, Any] = {}
+    for path in KEPT:
+        node = tree
+        for key in path.split("."):
+            node = node.setdefault(key, {})
     lines: dict[int, str] = {}
     for number, content in _entries(source, _STYLE):
         try:
@@ -81,10 +85,9 @@ def make_images(source: Path, target: Path) -> None:
 def _entries(source: Path, pattern: re.Pattern[str]) -> Iterator[tuple[int, bytes]]:
     """Yield number and content of each regular file of an archive whose name matches."""
     read = _zip_entries if zipfile.is_zipfile(source) else _tar_entries
+    entries = tqdm(read(source, pattern), desc=f"reading {source.name}", unit=" files", mininterval=1)
     try:
-        for match, size, file in tqdm(
-            read(source, pattern), desc=f"reading {source.name}", unit=" files", mininterval=1
-        ):
+        for match, size, file in entries:
             if size > _MAX_ENTRY_BYTES:
                 raise StudyError(f"{source}: {match[0]} has {size:,} bytes; at most {_MAX_ENTRY_BYTES:,} are expected.")
             yield int(match[1]), file.read()
@@ -107,15 +110,6 @@ def _zip_entries(source: Path, pattern: re.Pattern[str]) -> Iterator[tuple[re.Ma
             if match := pattern.fullmatch(info.filename):
                 with archive.open(info) as file:
                     yield match, info.file_size, file
-
-
-def _tree(paths: tuple[str, ...]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for path in paths:
-        node = tree
-        for key in path.split("."):
-            node = node.setdefault(key, {})
-    return tree
 
 
 def _prune(value: Any, tree: dict[str, Any]) -> Any:

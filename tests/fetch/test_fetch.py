@@ -18,9 +18,8 @@ from safetensors.torch import load_file
 from torchvision.models import densenet169
 
 from lib.exceptions import StudyError
-from lib.fetch import build as builder
-from lib.fetch.__main__ import main
-from lib.fetch.build import Item, Origin, build, download
+from lib.fetch import __main__ as fetch
+from lib.fetch.__main__ import Item, Origin, build, download, main
 from lib.fetch.content import layer_files, make_images, make_products, make_weights
 
 PROJECT = Path(__file__).parents[2]
@@ -315,7 +314,7 @@ def test_wrong_content_is_refused_and_forgotten(origin, upstream, tmp_path, cont
 
 
 def test_a_full_disk_is_noticed_before_anything_is_fetched(origin, upstream, tmp_path, monkeypatch):
-    monkeypatch.setattr(builder, "NEEDED_MIB", 2**40)
+    monkeypatch.setattr(fetch, "NEEDED_MIB", 2**40)
     with pytest.raises(StudyError, match="MiB left on its disk; `make data` needs"):
         build(tmp_path / "data", origin, items(tmp_path))
     assert upstream.asked == []
