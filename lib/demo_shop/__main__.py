@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,14 +19,15 @@ from lib.files import whole
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C, or write the truth; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m lib.demo_shop", description="Open the demo shop on 127.0.0.1.")
-    count, port, seed = _number(200, 1_000_000), _number(0, 65_535), _number(0, 2**63)
-    parser.add_argument(
-        "--products", type=count, default=6000, help="how many, 200 to 1,000,000 (default: %(default)s)"
-    )
-    parser.add_argument("--seed", type=seed, default=2015, help="which shop (default: %(default)s)")
-    parser.add_argument("--port", type=port, default=8000, help="0 for any that is free (default: %(default)s)")
+    limits = {"products": (200, 1_000_000), "seed": (0, 2**63), "port": (0, 65_535)}
+    parser.add_argument("--products", type=int, default=6000, help="how many, 200 to 1,000,000 (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=2015, help="which shop (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free (default: %(default)s)")
     parser.add_argument("--truth", type=Path, metavar="FILE", help="write what is true of each product, as Parquet")
     options = parser.parse_args(arguments)
+    for name, (low, high) in limits.items():
+        if not low <= (given := getattr(options, name)) <= high:
+            parser.error(f"argument --{name}: expected a number from {low:,} to {high:,}, got {given:,}")
     try:
         if options.truth:
             both = zip(*(made(options.products, options.seed) for made in (truth, web_truth)), strict=True)
@@ -43,17 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Closed.")
     return 0
-
-
-def _number(low: int, high: int) -> Callable[[str], int]:
-    """Return a parser of whole numbers within limits."""
-
-    def parse(text: str) -> int:
-        if not text.isdecimal() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"expected a number from {low:,} to {high:,}, got '{text}'")
-        return int(text)
-
-    return parse
 
 
 if __name__ == "__main__":

@@ -151,14 +151,11 @@ def product_page(
     crumbs = breadcrumbs(names, base) if names else []
     values = {
         "title": record.title,
-        "sku": record.product_id,
-        "brand": record.brand,
-        "description": record.description,
-        "price": shape.price,
-        "crumbs": crumbs,
-        "lazy": shape.lazy_photo,
+        "record": record,
+        "shape": shape,
         "photo": photo,
         "address": address,
+        "crumbs": crumbs,
         "variants": variants,
         "microdata": microdata,
         "scripts": [] if microdata else _json_ld(_product_data(record, photo, address, shape), crumbs, shape.data),

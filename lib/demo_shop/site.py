@@ -9,21 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from urllib.parse import parse_qs
 
-from lib.demo_shop.pages import (
-    HOME,
-    PRIVATE,
-    ROBOTS,
-    SITEMAP,
-    TEMPLATES,
-    breadcrumbs,
-    category_names,
-    category_path,
-    page_shape,
-    photo_path,
-    product_page,
-    slug,
-    templates,
-)
+from lib.demo_shop import pages
 from lib.demo_shop.products import Writer, listings
 from lib.demo_shop.world import WEB, draw_kind, make_world, stream
 
@@ -161,32 +147,32 @@ class Site:
         self.categories: dict[str, tuple[tuple[str, ...], list[int]]] = {}
         self._below = defaultdict[str, list[tuple[str, str]]](list)
         for number, listing in enumerate(self.listings):
-            damaged = category_names(self._writer.record(listing, photo=False)) if listing.damage else None
+            damaged = pages.category_names(self._writer.record(listing, photo=False)) if listing.damage else None
             self._shelve(world.names(listing.family.path) if damaged is None else damaged, number)
-        self._pages = templates(elsewhere=elsewhere, departments=self._below[category_path(())])
+        self._templates = pages.templates(elsewhere=elsewhere, departments=self._below[pages.category_path(())])
         self.counts: Counter[str] = Counter()
         self._attempts: Counter[tuple[str, int]] = Counter()
         routes: tuple[tuple[str, str, Callable[..., Answer | None]], ...] = (
             ("product", r"(/products/(?:(moved|circle)/)?[a-z-]+-(\d{6,9})\.html)", self._product),
             ("photo", r"(/photos/(\d{6,9})\.jpg)", self._photo),
             ("category", "(/c/.*)", self._category),
-            ("home", HOME, self._home),
-            ("robots", ROBOTS, self._robots),
-            ("sitemap", SITEMAP, self._sitemap_index),
+            ("home", pages.HOME, self._home),
+            ("robots", pages.ROBOTS, self._robots),
+            ("sitemap", pages.SITEMAP, self._sitemap_index),
             ("sitemap", r"/sitemap-(\d{1,9})\.xml", self._sitemap),
             ("static", r"/static/([a-z.]+)", self._static),
-            ("private", f"{PRIVATE}.*", lambda: _error(403, "This is private")),
+            ("private", f"{pages.PRIVATE}.*", lambda: _error(403, "This is private")),
         )
         self._routes = [(kind, re.compile(pattern), reply) for kind, pattern, reply in routes]
 
     def _shelve(self, names: tuple[str, ...], number: int) -> None:
         """Put a product into its category, and into all above it."""
         for depth in range(len(names) + 1):
-            path = category_path(names[:depth])
+            path = pages.category_path(names[:depth])
             if path not in self.categories:
                 self.categories[path] = (names[:depth], [])
                 if depth:
-                    self._below[category_path(names[: depth - 1])].append((names[depth - 1], path))
+                    self._below[pages.category_path(names[: depth - 1])].append((names[depth - 1], path))
             self.categories[path][1].append(number)
 
     def answer(self, target: str) -> Answer:
@@ -204,7 +190,7 @@ class Site:
     def product_path(self, number: int, within: str | None = None) -> str:
         """Return the path of a product's page; `within` is a second place of a page that is redirected."""
         place = f"{within}/" if within else ""
-        return f"/products/{place}{slug(self.listings[number].family.model)}-{number:06d}.html"
+        return f"/products/{place}{pages.slug(self.listings[number].family.model)}-{number:06d}.html"
 
     def faults(self, number: int) -> tuple[str | None, str | None]:
         """Draw what is wrong with a product's page, and with its photo."""
@@ -226,15 +212,15 @@ class Site:
             return _redirection(301, self._base + self.product_path(number, "moved"))
         if within and fault != f"page_{within}":
             return None
-        shape, photo = page_shape(self._seed, number), photo_path(number)
+        shape, photo = pages.page_shape(self._seed, number), pages.photo_path(number)
         address = photo if shape.relative_photo else self._base + photo
         if photo_fault == "photo_private":
             address = PRIVATE_ADDRESSES[number % len(PRIVATE_ADDRESSES)]
         elif photo_fault == "photo_elsewhere":
             address = self._elsewhere.rstrip("/") + photo
         listing = self.listings[number]
-        body, charset = product_page(
-            self._pages,
+        body, charset = pages.product_page(
+            self._templates,
             self._base,
             self._writer.record(listing, photo=False),
             None if "no_photo" in listing.damage else address,
@@ -256,7 +242,7 @@ class Site:
 
     def _photo(self, path: str, digits: str) -> Answer | None:
         number = int(digits)
-        if number >= self._products or photo_path(number) != path or "no_photo" in self.listings[number].damage:
+        if number >= self._products or pages.photo_path(number) != path or "no_photo" in self.listings[number].damage:
             return None
         _, fault = self.faults(number)
         if fault == "photo_redirected":
@@ -288,28 +274,30 @@ class Site:
         if path not in self.categories:
             return None
         names, numbers = self.categories[path]
-        wanted, pages = parse_qs(query).get("page", ["1"])[0], -(-len(numbers) // PER_PAGE)
+        wanted, last = parse_qs(query).get("page", ["1"])[0], -(-len(numbers) // PER_PAGE)
         page = int(wanted) if re.fullmatch(r"\d{1,9}", wanted) else 0
-        if not 1 <= page <= pages:
+        if not 1 <= page <= last:
             return None
         tiles = []
         for number in numbers[(page - 1) * PER_PAGE : page * PER_PAGE]:
             listing, (_, fault) = self.listings[number], self.faults(number)
-            photo = None if fault or "no_photo" in listing.damage else photo_path(number)
+            photo = None if fault or "no_photo" in listing.damage else pages.photo_path(number)
             name = f"{listing.family.model}, {listing.colour}"
             tiles.append({"name": name, "path": self.product_path(number), "photo": photo})
-        shown = {"crumbs": breadcrumbs(names, self._base), "below": self._below.get(path, []), "tiles": tiles}
+        shown = {"crumbs": pages.breadcrumbs(names, self._base), "below": self._below.get(path, []), "tiles": tiles}
         title = " ".join(names) or "All products"
-        return self._page("category.html", title=title, page=page, pages=pages, **shown)
+        return self._page("category.html", title=title, page=page, pages=last, **shown)
 
     def _page(self, template: str, **values: object) -> Answer:
-        return Answer(self._pages.get_template(template).render(values).encode())
+        return Answer(self._templates.get_template(template).render(values).encode())
 
     def _home(self) -> Answer:
         return self._page("home.html", title="Everything for everybody", products=f"{self._products:,}")
 
     def _robots(self) -> Answer:
-        return Answer(f"User-agent: *\nDisallow: {PRIVATE}\n\nSitemap: {self._base}{SITEMAP}\n".encode(), TEXT)
+        return Answer(
+            f"User-agent: *\nDisallow: {pages.PRIVATE}\n\nSitemap: {self._base}{pages.SITEMAP}\n".encode(), TEXT
+        )
 
     def _sitemap_index(self) -> Answer:
         parts = range(1, -(-self._products // PER_SITEMAP) + 1)
@@ -327,7 +315,7 @@ class Site:
         return Answer(body.encode(), XML)
 
     def _static(self, name: str) -> Answer | None:
-        return Answer((TEMPLATES / name).read_bytes(), _STATIC[name]) if name in _STATIC else None
+        return Answer((pages.TEMPLATES / name).read_bytes(), _STATIC[name]) if name in _STATIC else None
 
 
 def _error(status: int, text: str, headers: dict[str, str] | None = None) -> Answer:
