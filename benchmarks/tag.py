@@ -19,14 +19,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from lib.tagging.parts import NewProducts
 
 from lib import config
 from lib.clean.clean import clean_text
 from lib.features.vectors import PART, compute
+from lib.models.inputs import Products
 from lib.tagging import photo_vectors
-from lib.tagging.stream import Job, known_weights, promises_of, tag_table
-from lib.tagging.tagged import Tagged, decide
+from lib.tagging.stream import Job, Tagged, decide, known_weights, tag_table
 from lib.tagging.tagger import Tagger
 
 
@@ -49,11 +48,11 @@ def write_table(catalogue, folder, rows, dimension):
 def at_once(job):
     """Tag a table as a notebook would: every step for all rows."""
     tagger = Tagger.load(job.model)
-    promises = promises_of(tagger, job.model)
+    promises = tagger.promises
     begun = time.monotonic()
     table = pd.read_csv(job.table, keep_default_na=False, dtype=str)
     brands, texts = table["brand"].map(clean_text).tolist(), table["description"].map(clean_text).tolist()
-    tags = tagger.tag(NewProducts(brands, texts, np.load(job.features)))
+    tags = tagger.tag(Products.of(brands, texts, np.load(job.features)))
     thresholds, smallest = promises.thresholds_for(job.precision), promises.smallest_listed(job.precision)
     rows = decide(tagger, tags, table["product_id"].tolist(), thresholds, smallest)
     pd.DataFrame(rows, columns=Tagged._fields).to_csv(job.output, index=False)

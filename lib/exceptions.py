@@ -9,12 +9,13 @@ class StudyError(Exception):
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """Name the valid choice closest to `word`, as the end of a message.
+    """Name the valid choice closest to `word`, whatever its case, as the end of a message.
 
     >>> nearest("brand_txt", ["brand_text", "brand_image"])
     " Did you mean 'brand_text'?"
     >>> nearest("zzz", ["brand_text"])
     ''
     """
-    close = difflib.get_close_matches(word, list(choices), n=1)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    spelt = {choice.casefold(): choice for choice in choices}
+    close = difflib.get_close_matches(word.casefold(), list(spelt), n=1)
+    return f" Did you mean '{spelt[close[0]]}'?" if close else ""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lib import config
 from lib.exceptions import StudyError
-from lib.tagging.columns import check_field, parse_columns
+from lib.tagging.incoming import check_field, parse_columns
 from lib.tagging.stream import Job, tag_table
 
 
@@ -27,28 +27,6 @@ def job_of(argv: Sequence[str] | None) -> Job:
     StudyError
         If a column or a catalogue is unknown.
     """
-    arguments = _parser().parse_args(argv)
-    if arguments.model is None:
-        config.load_catalogue(arguments.catalogue)
-        arguments.model = config.build_dir(arguments.catalogue, "tagger")
-    return Job(
-        table=arguments.table,
-        output=arguments.output,
-        model=arguments.model,
-        precision=arguments.precision,
-        shown=arguments.candidates,
-        columns=parse_columns(arguments.column),
-        without=[check_field(name) for name in arguments.without],
-        images=arguments.images,
-        features=arguments.features,
-        weights=arguments.weights,
-        rejects=arguments.rejects,
-        encoding=arguments.encoding,
-        delimiter="\t" if arguments.delimiter == "\\t" else arguments.delimiter,
-    )
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lib.tag", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -61,15 +39,24 @@ def _parser() -> argparse.ArgumentParser:
     add("--precision", type=float, required=True, metavar="SHARE", help="of what is tagged automatically, such as 0.99")
     add("--images", type=Path, metavar="PLACE", help="a folder or a zip archive of photos")
     add("--features", type=Path, metavar="FILE.npy", help="instead: the photos' vectors, a row for each of the table's")
-    add("--column", action="append", default=[], metavar="FIELD=COLUMN", help="where the table calls a field otherwise")
+    field = "where the table calls a field otherwise"
+    add("--column", dest="columns", action="append", default=[], metavar="FIELD=COLUMN", help=field)
     add("--without", action="append", default=[], metavar="FIELD", help="a field that no product has")
     share = "share of products whose candidates should hold the right path (default: as the tagger's study chose)"
-    add("--candidates", type=float, metavar="SHARE", help=share)
+    add("--candidates", dest="shown", type=float, metavar="SHARE", help=share)
     add("--rejects", type=Path, metavar="FILE", help="what could not be used (default: OUTPUT.rejects.csv)")
     add("--weights", type=Path, metavar="FILE", help="the photos' network (default: as params.yaml says)")
     add("--encoding", help="of a CSV file (default: utf-8)")
     add("--delimiter", help="of a CSV file (default: a comma)")
-    return parser
+    given = vars(parser.parse_args(argv))
+    catalogue = given.pop("catalogue")
+    if catalogue is not None:
+        config.load_catalogue(catalogue)
+        given["model"] = config.build_dir(catalogue, "tagger")
+    given["columns"] = parse_columns(given["columns"])
+    given["without"] = [check_field(name) for name in given["without"]]
+    given["delimiter"] = "\t" if given["delimiter"] == "\\t" else given["delimiter"]
+    return Job(**given)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

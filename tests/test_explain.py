@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib.config import LEVELS
 from lib.exceptions import StudyError
 from lib.report import kit
 from lib.tagging import explain
+from lib.tagging.explain import MADE_UP, Tour
 from lib.tagging.photo_vectors import network_of
 from lib.tagging.tagger import Tagger
-from lib.tagging.tour import MADE_UP, Tour, compare
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
@@ -105,10 +106,9 @@ def test_heat_is_where_the_photo_matters(tagger):
 
     pixels = np.full((64, 64, 3), 255, np.uint8)
     heat = explain.photo_heat(tagger, explain.one_product("", "", VECTOR), pixels, 2, Corner())
-    assert heat.effect.shape == (8, 8)
-    assert heat.cell == 8
-    assert np.abs(heat.effect[2:, 2:]).max() == 0
-    assert np.unravel_index(np.abs(heat.effect).argmax(), heat.effect.shape) == (0, 0)
+    assert heat.shape == (8, 8)
+    assert np.abs(heat[2:, 2:]).max() == 0
+    assert np.unravel_index(np.abs(heat).argmax(), heat.shape) == (0, 0)
 
 
 # The tour
@@ -187,15 +187,14 @@ def test_tag_runs_on_test_products_and_on_a_table(shop, tmp_path):
     space = run_cells("09_tag", catalogue="tiny", precision=0.9)
     test = pd.read_parquet(shop / "build/tiny/clean/products.parquet")["grouped_split"] == "test"
     assert len(space["tagged"]) == test.sum()
+    tagged, checked = space["tagged"], space["checked"]
+    truth = pd.read_parquet(shop / "build/tiny/clean/products.parquet").set_index("product_id")
+    for decision, rows in tagged.groupby("decision"):
+        right = [
+            all(row[level] in ("", truth.loc[row["product_id"], level]) for level in LEVELS)
+            for row in rows.to_dict("records")
+        ]
+        assert checked.loc[decision, ["products", "right"]].tolist() == [len(rows), round(np.mean(right), 3)]
     made_tagger.table(shop).head(5).to_csv(tmp_path / "mine.csv", index=False)
     space = run_cells("09_tag", catalogue="tiny", precision=0.9, table=str(tmp_path / "mine.csv"))
     assert len(space["tagged"]) == 5
-
-
-def test_comparison_counts_only_levels_that_are_tagged(shop):
-    ids = pd.read_parquet(shop / "build/tiny/clean/products.parquet").head(2)
-    tagged = ids[["product_id", "level_1", "level_2", "level_3"]].assign(decision=["auto", "auto to level 2"])
-    tagged.loc[1, "level_3"] = ""
-    assert compare("tiny", tagged)["right"].tolist() == [1.0, 1.0]
-    tagged.loc[1, "level_2"] = "another"
-    assert compare("tiny", tagged).loc["auto to level 2", "right"] == 0.0

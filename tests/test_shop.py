@@ -17,7 +17,7 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import cross_val_score
 
 from lib import config
-from lib.analysis.pretraining import Recipe, outputs, pretrain, without_head
+from lib.analysis.pretraining import outputs, pretrain, without_head
 from lib.clean.photos import decode_photo
 from lib.demo_shop import generate, products, truth
 from lib.demo_shop.photos import draw, placeholder, silhouettes
@@ -241,8 +241,7 @@ def test_training_makes_what_the_image_stage_loads(tmp_path):
     kinds = [(name, tuple(rng.random(silhouettes()[name].free))) for name in ("top", "shoe")]
     photos = [draw(*kinds[label], (200, 40, 40), "plain", rng) for label in labels]
     pixels = torch.tensor(np.stack([decode_photo(photo, 64) for photo in photos])).permute(0, 3, 1, 2)
-    recipe = Recipe(small_epochs=6, full_epochs=1, batch_size=16, lr=0.005, seed=0)
-    model, losses = pretrain(pixels, labels, recipe)
+    model, losses = pretrain(pixels, labels, small_epochs=6, full_epochs=1, batch_size=16, lr=0.005, seed=0)
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
     save_file(without_head(model, "classifier.3"), tmp_path / "weights.safetensors")
     loaded = load_backbone(config.load_catalogue("demo").image, Pretrained(tmp_path / "weights.safetensors"))

@@ -18,11 +18,9 @@ from lib.exceptions import StudyError
 from lib.features.vectors import vectors_of
 from lib.models.inputs import Products
 from lib.tagging import photo_vectors, stream
-from lib.tagging.columns import Usual, usual_columns
-from lib.tagging.incoming import Chunk
+from lib.tagging.incoming import Chunk, Usual, usual_columns
 from lib.tagging.promises import listed
-from lib.tagging.stream import Job, tag_table
-from lib.tagging.tagged import Tagged
+from lib.tagging.stream import Job, Tagged, tag_table
 from lib.tagging.tagger import Tagger
 
 LEVELS = ["level_1", "level_2", "level_3"]

@@ -262,8 +262,7 @@ def one_per_group(pool: Pool, order: Numbers) -> Numbers:
 def uncertainty(pool: Pool, model: SoftmaxRegression, rows: Numbers) -> Floats:
     """Return 1 minus the margin between the probabilities of the two most probable valid paths, (rows,)."""
     parts = []
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        levels = model.log_probabilities(pool.features[rows[start : start + ROWS_AT_ONCE]])
+    for _, levels in _asked(pool, model, rows):
         sums = np.sum([level[:, codes] for level, codes in zip(levels, pool.paths.T, strict=True)], axis=0)
         shares = np.exp(sums - sums.max(axis=1, keepdims=True)).astype(np.float64)
         shares /= shares.sum(axis=1, keepdims=True)
@@ -321,12 +320,15 @@ def fit(pool: Pool, rows: Numbers, codes: npt.NDArray[np.int16]) -> SoftmaxRegre
 
 def right_paths(pool: Pool, model: SoftmaxRegression, rows: Numbers) -> npt.NDArray[np.bool_]:
     """Say for some products whether all levels are right, each decoded on its own: bool (rows,)."""
-    parts = []
+    right = [(independent(levels) == pool.codes[part]).all(axis=1) for part, levels in _asked(pool, model, rows)]
+    return np.concatenate(right)
+
+
+def _asked(pool: Pool, model: SoftmaxRegression, rows: Numbers) -> Iterator[tuple[Numbers, list[Features]]]:
+    """Yield some rows at a time, and the model's log-probabilities of each level."""
     for start in range(0, len(rows), ROWS_AT_ONCE):
-        chunk = rows[start : start + ROWS_AT_ONCE]
-        answers = independent(model.log_probabilities(pool.features[chunk]))
-        parts.append((answers == pool.codes[chunk]).all(axis=1))
-    return np.concatenate(parts)
+        part = rows[start : start + ROWS_AT_ONCE]
+        yield part, model.log_probabilities(pool.features[part])
 
 
 # All strategies side by side

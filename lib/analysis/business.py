@@ -24,8 +24,7 @@ from lib.exceptions import StudyError
 from lib.files import read_table
 from lib.models.fusion import path_numbers
 from lib.models.inputs import Products, load_catalogue_data
-from lib.tagging.calibrate import fit_scales, group_shares, is_right
-from lib.tagging.guarantee import representatives, smallest_listed, thresholds
+from lib.tagging.guarantee import fit_scales, group_shares, is_right, representatives, smallest_listed, thresholds
 from lib.tagging.promises import Candidates, Promises, Threshold, tagged_depth
 from lib.tagging.tagger import Tagger, Tags, trained_tagger
 from lib.training.runs import Run

@@ -469,9 +469,9 @@ def wrong_levels(answers: Answers) -> pd.DataFrame:
         all wrong paths; the seven cases in the order of their first level.
     """
     wrong, path = ~answers.right, answers.wrong_path
-    cases = [[bool(number & bit) for bit in (4, 2, 1)] for number in (4, 6, 5, 7, 2, 3, 1)]
-    kinds = np.stack([(wrong == case).all(axis=2) for case in cases], axis=2)
-    named = [[name.replace("_", " ") for name, there in zip(LEVELS, case, strict=True) if there] for case in cases]
+    cases = ((0,), (0, 1), (0, 2), (0, 1, 2), (1,), (1, 2), (2,))
+    kinds = np.stack([(wrong == np.isin(range(3), case)).all(axis=2) for case in cases], axis=2)
+    named = [[LEVELS[level].replace("_", " ") for level in case] for case in cases]
     table = pd.DataFrame({"first": [case[0] for case in named], "wrong": [" + ".join(case) for case in named]})
     table["errors"] = kinds.sum(axis=(0, 1)) / len(answers.seeds)
     return _with_limits(table, shares(answers, kinds, path[:, :, None]))
@@ -529,21 +529,15 @@ def only_level_1(answers: Answers) -> tuple[Interval, pd.DataFrame]:
     share = shares(answers, alone[:, :, None], answers.wrong_path[:, :, None])[0]
     seed, row = np.nonzero(alone)
     said = answers.predicted[seed, row]
-    table = pd.DataFrame({
-        "true": answers.codes[row, 0],
-        "predicted": said[:, 0],
-        "both_valid": _among(said, answers.paths),
-    })  # fmt: skip
+    valid = _among(said, answers.paths)
+    table = pd.DataFrame({"true": answers.codes[row, 0], "predicted": said[:, 0], "both_valid": valid})
     pairs = table.groupby(["true", "predicted"])["both_valid"].agg(["size", "mean"]).reset_index()
     true, predicted = (pairs[side].to_numpy() for side in ("true", "predicted"))
     kinds = (answers.codes[:, 0, None] == true) & (answers.predicted[:, :, 0, None] == predicted)
     measured = shares(answers, kinds, alone[:, :, None]) if len(pairs) else []
     names = np.array(answers.names[0], object)
-    named = pd.DataFrame({
-        "true": names[pairs["true"]],
-        "predicted": names[pairs["predicted"]],
-        "errors": pairs["size"] / len(answers.seeds),
-    })  # fmt: skip
+    errors = pairs["size"] / len(answers.seeds)
+    named = pd.DataFrame({"true": names[true], "predicted": names[predicted], "errors": errors})
     named = _with_limits(named, measured).assign(both_valid=pairs["mean"])
     return share, named.sort_values(["errors", "true"], ascending=[False, True], ignore_index=True)
 
@@ -559,19 +553,17 @@ def missing_inputs(chosen: Chosen, split: str) -> dict[str, Bools]:
     Name -> bool (rows,), or (seeds, rows) where it is the training rows that decide.
     """
     model, held_out = chosen.models[split], chosen.held_out[split]
-    text = "text" if model.text == "plain" else "masked_text"
-    folder = build_dir(chosen.catalogue)
+    text, folder = "text" if model.text == "plain" else "masked_text", build_dir(chosen.catalogue)
     products = pd.read_parquet(existing(folder / "clean" / "products.parquet"), columns=["brand", text])
-    status = pd.read_parquet(existing(folder / "image" / "status.parquet"), columns=["status"])
-    brands = products["brand"].to_numpy()[held_out.rows]
-    unseen = []
+    products["status"] = pd.read_parquet(existing(folder / "image" / "status.parquet"), columns=["status"])
+    held, unseen = products.iloc[held_out.rows], []
     for seed in held_out.seeds:
         with np.load(_predictions(chosen.catalogue, model, seed), allow_pickle=False) as file:
-            unseen.append((brands != "") & ~np.isin(brands, products["brand"].to_numpy()[file["train_rows"]]))
+            unseen.append((held["brand"] != "") & ~held["brand"].isin(products["brand"].iloc[file["train_rows"]]))
     kinds = {
-        "no photo that can be used": ("image", (status["status"] != "ok").to_numpy()[held_out.rows]),
-        "no description": ("text", (products[text] == "").to_numpy()[held_out.rows]),
-        "no brand": ("brand", brands == ""),
+        "no photo that can be used": ("image", (held["status"] != "ok").to_numpy()),
+        "no description": ("text", (held[text] == "").to_numpy()),
+        "no brand": ("brand", (held["brand"] == "").to_numpy()),
         "brand not seen in training": ("brand", np.array(unseen)),
     }
     inputs = load_params().variants[model.variant].inputs

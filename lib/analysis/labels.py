@@ -19,7 +19,7 @@ is called in notebook 07; here its outcome is counted, and checked where the tru
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -497,13 +497,12 @@ def check_suspicions(chosen: Chosen, labelled: Labelled, suspected: Bools) -> di
     rows = []
     for name, review in reviews.items():
         looked_at, wrong = int(review.sum()), int((review & there).sum())
-        row: dict[str, Any] = {"chosen": name, "products": looked_at, "wrong": wrong}
-        for kind, of in (("precision", looked_at), ("recall", int(there.sum()))):
-            share = wrong / of if of else math.nan
-            row |= dict(zip((kind, f"{kind}_low", f"{kind}_high"), wilson(share, max(of, 1)), strict=True))
-        rows.append(row)
+        shares = [wilson(wrong / of if of else math.nan, max(of, 1)) for of in (looked_at, int(there.sum()))]
+        rows.append((name, looked_at, wrong, *shares[0], *shares[1]))
+    ends = [f"{share}{end}" for share in ("precision", "recall") for end in ("", "_low", "_high")]
+    check = pd.DataFrame(rows, columns=["chosen", "products", "wrong", *ends])
     if not there.any():
-        return {"label_check": pd.DataFrame(rows), "label_ranking": pd.DataFrame({"score": []})}
+        return {"label_check": check, "label_ranking": pd.DataFrame({"score": []})}
     others = products.drop(index=products.index[labelled.rows])
     others = others.nsmallest(max(MAX_LABELS - len(labelled.rows), 0), "sampling_key")
     both = pd.concat([products.iloc[labelled.rows], others])
@@ -513,7 +512,7 @@ def check_suspicions(chosen: Chosen, labelled: Labelled, suspected: Bools) -> di
     scores["cleanlab's label quality"] = 1 - quality[known]
     groups, weights = load_truth(chosen.catalogue).groups[labelled.rows[known]], chosen.answers[chosen.split].weights
     ranking = average_precisions(there, scores, groups, weights, BASELINE)
-    return {"label_check": pd.DataFrame(rows), "label_ranking": ranking}
+    return {"label_check": check, "label_ranking": ranking}
 
 
 def average_precisions(

@@ -5,7 +5,7 @@ see its vectors of the shop's photos, beside those that see the brand or the pla
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -24,28 +24,9 @@ from lib.evaluation.bootstrap import CONFIDENCE, Interval
 from lib.features.backbones import Pretrained, SmallVGG
 
 TEST_SHARE = 0.25
-PENALTIES = {"brand": 1.0}
-"""Ridge penalty of an input whose columns are left as they are, zeros and ones."""
-
-IMAGE_PENALTY = 300.0
-"""Ridge penalty of all other inputs, whose columns are standardised."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    Attributes
-    ----------
-    small_epochs, full_epochs
-        Epochs that see photos at half their side, which costs a quarter of the time, and epochs that see them whole.
-    """
-
-    small_epochs: int
-    full_epochs: int
-    batch_size: int
-    lr: float
-    seed: int
+PENALTY, IMAGE_PENALTY = 1.0, 300.0
+"""Ridge penalties: of the brand, whose columns are left as they are, zeros and ones; of all other inputs, whose columns
+are standardised."""
 
 
 def inputs(photos: Tensor, shrink: int = 1) -> Tensor:
@@ -63,18 +44,26 @@ def outputs(network: nn.Module, photos: Tensor) -> Tensor:
         return torch.cat([network(inputs(part)) for part in torch.split(photos, 100)])
 
 
-def pretrain(photos: Tensor, labels: Tensor, recipe: Recipe) -> tuple[nn.Module, list[float]]:
-    """Train a `SmallVGG` to tell classes apart; return it, and the loss of every update."""
-    torch.manual_seed(recipe.seed)
+def pretrain(
+    photos: Tensor, labels: Tensor, *, small_epochs: int, full_epochs: int, batch_size: int, lr: float, seed: int
+) -> tuple[nn.Module, list[float]]:
+    """Train a `SmallVGG` to tell classes apart; return it, and the loss of every update.
+
+    Parameters
+    ----------
+    small_epochs, full_epochs
+        Epochs that see photos at half their side, which costs a quarter of the time, and epochs that see them whole.
+    """
+    torch.manual_seed(seed)
     model = SmallVGG(int(labels.max()) + 1).to(memory_format=torch.channels_last)
-    plan = [2] * recipe.small_epochs + [1] * recipe.full_epochs
-    batches = len(photos) // recipe.batch_size
+    plan = [2] * small_epochs + [1] * full_epochs
+    batches = len(photos) // batch_size
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=len(plan) * batches)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=len(plan) * batches)
     losses = []
     for shrink in tqdm(plan, desc="epochs"):
         model.train()
-        order = torch.randperm(len(photos))[: batches * recipe.batch_size]
+        order = torch.randperm(len(photos))[: batches * batch_size]
         for rows in tqdm(order.view(batches, -1), desc="updates", leave=False):
             with torch.autocast("cpu", torch.bfloat16):
                 logits = model(inputs(photos[rows], shrink)).float()
@@ -120,13 +109,18 @@ def probe(
     DataFrame
         Accuracies in columns `level_1` to `level_3` and `mean`, by `seed`, `train_size` and `input`.
     """
-    rows = []
+    rows, families = [], products["family"].to_numpy()
     for seed in range(seeds):
-        train, test = _split(products["family"].to_numpy(), np.random.default_rng(seed))
-        for size in sizes:
-            for name, table in features.items():
-                scores = [_accuracy(name, table, products[level].to_numpy(), train[:size], test) for level in LEVELS]
-                rows.append((seed, size, name, *scores, np.mean(scores)))
+        rng = np.random.default_rng(seed)
+        names = rng.permutation(np.unique(families))
+        test = np.isin(families, names[: int(len(names) * TEST_SHARE)])
+        order = rng.permutation(np.flatnonzero(~test))
+        for size, (name, X) in product(sizes, features.items()):
+            standardised = make_pipeline(StandardScaler(), RidgeClassifier(alpha=IMAGE_PENALTY))
+            model = RidgeClassifier(alpha=PENALTY) if name == "brand" else standardised
+            train, labels = order[:size], [products[level].to_numpy() for level in LEVELS]
+            scores = [model.fit(X[train], y[train]).score(X[test], y[test]) for y in labels]
+            rows.append((seed, size, name, *scores, np.mean(scores)))
     columns = ["seed", "train_size", "input", *LEVELS, "mean"]
     return pd.DataFrame(rows, columns=columns).set_index(columns[:3])
 
@@ -139,20 +133,3 @@ def interval(values: NDArray[np.floating]) -> Interval:
     """
     low, high = stats.t.interval(CONFIDENCE, len(values) - 1, np.mean(values), stats.sem(values))
     return Interval(np.mean(values), low, high)
-
-
-def _split(families: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows to learn from, shuffled, and those to test on."""
-    names = rng.permutation(np.unique(families))
-    held_out = np.isin(families, names[: int(len(names) * TEST_SHARE)])
-    return rng.permutation(np.flatnonzero(~held_out)), np.flatnonzero(held_out)
-
-
-def _accuracy(
-    name: str, table: NDArray[np.floating], y: NDArray[np.object_], train: NDArray[np.int64], test: NDArray[np.int64]
-) -> float:
-    if name in PENALTIES:
-        model = RidgeClassifier(alpha=PENALTIES[name])
-    else:
-        model = make_pipeline(StandardScaler(), RidgeClassifier(alpha=IMAGE_PENALTY))
-    return float((model.fit(table[train], y[train]).predict(table[test]) == y[test]).mean())

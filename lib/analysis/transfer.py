@@ -209,22 +209,8 @@ def by_labels(pair: Pair) -> dict[Way, Sample]:
             learn(target, training_rows(target.table, SPLIT, labels, seed)[0], source, pair.tagger.paths, seed)
             for seed in drawn
         ]
-        found |= {Way(ALONE, labels): target.measure([one.alone for one in learnt])}
-        found |= {Way(BOTH, labels): target.measure([one.both for one in learnt])}
+        found |= {Way(way, labels): target.measure([one[way] for one in learnt]) for way in (ALONE, BOTH)}
     return found
-
-
-class Learnt(NamedTuple):
-    """What labelled products of the target teach: paths of the tested rows, int arrays (rows, 3).
-
-    Attributes
-    ----------
-    alone, both
-        By these labels alone, and together with the source's model.
-    """
-
-    alone: Ints
-    both: Ints
 
 
 def source_levels(tagger: Tagger, shop: Shop) -> list[list[Level]]:
@@ -239,7 +225,7 @@ def source_levels(tagger: Tagger, shop: Shop) -> list[list[Level]]:
     return [tagger.model.predict(shop.readable, inputs).levels for inputs in hidden]
 
 
-def learn(shop: Shop, labelled: Ints, source: Sequence[Sequence[Level]], paths: Ints, seed: int) -> Learnt:
+def learn(shop: Shop, labelled: Ints, source: Sequence[Sequence[Level]], paths: Ints, seed: int) -> dict[str, Ints]:
     """Learn from labelled products, and say what the tested ones are.
 
     Words and brand, and the photo, have a linear support vector machine a level each, fitted on the labelled products
@@ -254,6 +240,11 @@ def learn(shop: Shop, labelled: Ints, source: Sequence[Sequence[Level]], paths: 
         What `source_levels` returns.
     paths
         The paths to choose from, in the codes of the source.
+
+    Returns
+    -------
+    Paths of the tested rows, int arrays (rows, 3): `ALONE`, by these labels alone, and `BOTH`, together with the
+    source's model.
     """
     labelled = labelled[shop.codes[labelled, 0] != APART]
     counts = [level.shape[1] for level in source[0]]
@@ -268,7 +259,7 @@ def learn(shop: Shop, labelled: Ints, source: Sequence[Sequence[Level]], paths: 
     then, now = ([[level[rows] for level in part] for part in source] for rows in (labelled, shop.tested))
     truth = path_numbers(shop.codes[labelled], paths)
     alone, both = fit_path_weights(held, paths, truth), fit_path_weights([*then, *held], paths, truth)
-    return Learnt(choose(final, alone, paths), choose([*now, *final], both, paths))
+    return {ALONE: choose(final, alone, paths), BOTH: choose([*now, *final], both, paths)}
 
 
 def choose(parts: Sequence[Sequence[Level]], weights: npt.NDArray[np.float64], paths: Ints) -> Ints:
@@ -354,15 +345,10 @@ def contrast_table(ways: Mapping[Way, Sample]) -> pd.DataFrame:
 
 def input_table(home: Mapping[Shown, Sample], away: Mapping[Shown, Sample]) -> pd.DataFrame:
     """Compare path accuracy at home and on the target, for every set of inputs that the model is shown."""
-    rows = [
-        (
-            "+".join(shown),
-            *intervals(home[shown])[PATH],
-            *intervals(there)[PATH],
-            *differences(there, home[shown])[PATH],
-        )
-        for shown, there in away.items()
-    ]
+    rows = []
+    for shown, there in away.items():
+        three = intervals(home[shown]), intervals(there), differences(there, home[shown])
+        rows.append(("+".join(shown), *(value for measured in three for value in measured[PATH])))
     return pd.DataFrame(rows, columns=["shown", *_triples("home", "away", "difference")])
 
 

@@ -1,6 +1,7 @@
-"""Which words and which part of the photo carried a tagger's decision for one product."""
+"""One product being tagged, to be looked at and changed, and which words and which part of its photo decided."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -8,12 +9,17 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from lib.clean.photos import Pixels
+from lib import config
+from lib.clean.photos import Archive, PhotoError, Pixels, decode_photo
+from lib.exceptions import StudyError
 from lib.features.text import STOP_WORDS
 from lib.features.vectors import Extractor
+from lib.files import existing
 from lib.models.inputs import Products
 from lib.models.linear import LinearModel
+from lib.tagging.photo_vectors import network_of
 from lib.tagging.promises import Shares
+from lib.tagging.stream import known_weights
 from lib.tagging.tagger import Tagger
 
 BRAND, PHOTO = "(brand)", "(photo)"
@@ -23,22 +29,9 @@ _BLANK = "__"
 """Takes the place of a word that is left out, so that its neighbours do not become a pair; of a text that has no other
 word, nothing is left."""
 
-Extract = Callable[[torch.Tensor], npt.NDArray[np.floating]]
-
-
-class Heat(NamedTuple):
-    """How much each cell of a photo speaks for a path.
-
-    Attributes
-    ----------
-    effect : float64 array, shape (cells, cells)
-        Mean fall of the path's log-probability where a grey patch hides the cell. Negative: the cell speaks against it.
-    cell : int
-        Side of a cell in pixels.
-    """
-
-    effect: Shares
-    cell: int
+EXAMPLES = 40
+MADE_UP = ("", "Soft cotton shirt with long sleeves and a buttoned collar")
+"""What a catalogue whose products may not be shown begins with: a brand, which is left to the reader, and a text."""
 
 
 def one_product(brand: str, text: str, vector: npt.NDArray[np.floating] | None = None) -> Products:
@@ -67,34 +60,28 @@ def word_effects(tagger: Tagger, product: Products, path: int) -> pd.DataFrame:
         `effect` (positive: it speaks for the path), `margin` (what the word and its pairs add to the margins of the
         path's classes in the linear part; NaN where that does not read it).
     """
-    [brand], tokens = product.brand, _tokens(product)
+    [brand], tokens = product.brand, [product.text.words[token] for token in product.text.ids]
     stop_words, text = STOP_WORDS[tagger.model.settings.text.stop_words], " ".join(tokens)
     words = [word for word in dict.fromkeys(tokens) if word not in stop_words and word != _BLANK]
-    brands: list[str | None] = [brand] * (len(words) + 1)
     left_out = ["" if len(words) == 1 else " ".join(_BLANK if t == word else t for t in tokens) for word in words]
-    texts = [text, *left_out]
-    names, hidden_photo = list(words), []
-    if brand:
-        names, brands, texts = [*names, BRAND], [*brands, None], [*texts, text]
-    if product.image is not None and product.image.any():
-        names, brands, texts = [*names, PHOTO], [*brands, brand], [*texts, text]
-        hidden_photo = [len(texts) - 1]
-    image = None
-    if product.image is not None:
-        image = np.repeat(product.image, len(texts), axis=0)
-        image[hidden_photo] = 0
-    scores = tagger.scores(Products.of(brands, texts, image))[:, path]
+    photo = product.image is not None and bool(product.image.any())
+    others = [*([BRAND] if brand else []), *([PHOTO] if photo else [])]
+    names = ["", *words, *others]  # what each row lacks, nothing first
+    brands = [None if name == BRAND else brand for name in names]
+    lacks_photo = np.array([[name == PHOTO] for name in names])
+    image = None if product.image is None else np.where(lacks_photo, 0, product.image).astype(product.image.dtype)
+    scores = tagger.scores(Products.of(brands, [text, *left_out, *[text] * len(others)], image))[:, path]
     margins = _margins(tagger, product, path)
     return pd.DataFrame({
-        "word": names,
+        "word": names[1:],
         "effect": scores[0] - scores[1:],
-        "margin": [margins.get(name, np.nan) for name in names],
+        "margin": [margins.get(name, np.nan) for name in names[1:]],
     })  # fmt: skip
 
 
 def photo_heat(
     tagger: Tagger, product: Products, pixels: Pixels, path: int, extractor: Extractor, cells: int = 8
-) -> Heat:
+) -> Shares:
     """Hide one patch of the photo after the other, and see what the path's log-probability loses.
 
     After Zeiler & Fergus (2014). A patch is grey, two cells wide and high, and moves by one cell: most cells are
@@ -106,6 +93,11 @@ def photo_heat(
         The photo as the network reads it (`lib.clean.photos.decode_photo`).
     cells
         Cells of a row and of a column.
+
+    Returns
+    -------
+    float64 array, shape (cells, cells)
+        Mean fall of the path's log-probability where a patch hides the cell. Negative: the cell speaks against it.
     """
     size = len(pixels)
     cell = -(-size // cells)  # rounded up
@@ -114,14 +106,13 @@ def photo_heat(
     photos = np.repeat(pixels[None], len(corners) + 1, axis=0)
     for photo, (row, column) in zip(photos[1:], corners, strict=True):
         photo[row * cell : (row + 2) * cell, column * cell : (column + 2) * cell] = grey
-    vectors = extract_all(photos, extractor)
-    rows = len(photos)
-    scores = tagger.scores(product.take(np.zeros(rows, np.intp)).having(image=vectors))[:, path]
+    same = product.take(np.zeros(len(photos), np.intp))
+    scores = tagger.scores(same.having(image=extract_all(photos, extractor)))[:, path]
     total, times = np.zeros((cells, cells)), np.zeros((cells, cells))
     for (row, column), score in zip(corners, scores[1:], strict=True):
         total[row : row + 2, column : column + 2] += scores[0] - score
         times[row : row + 2, column : column + 2] += 1
-    return Heat(total / times, cell)
+    return np.asarray(total / times)
 
 
 def extract_all(photos: Pixels, extractor: Extractor) -> npt.NDArray[np.floating]:
@@ -129,11 +120,6 @@ def extract_all(photos: Pixels, extractor: Extractor) -> npt.NDArray[np.floating
     batch = extractor.setup.batch_size
     parts = [extractor(torch.from_numpy(photos[at : at + batch])) for at in range(0, len(photos), batch)]
     return np.concatenate(parts)
-
-
-def _tokens(product: Products) -> list[str]:
-    """Return the words of one product's text, in order."""
-    return [product.text.words[token] for token in product.text.ids]
 
 
 def _margins(tagger: Tagger, product: Products, path: int) -> dict[str, float]:
@@ -146,3 +132,77 @@ def _margins(tagger: Tagger, product: Products, path: int) -> dict[str, float]:
                 for name in [BRAND] if term.startswith("brand: ") else set(term.split()):
                     found[name] = found.get(name, 0.0) + margin
     return found
+
+
+# A tour of a catalogue
+
+
+class Shown(NamedTuple):
+    """A product to look at, and where the shop puts it: empty if nobody knows."""
+
+    brand: str
+    text: str
+    pixels: Pixels | None
+    label: str
+
+
+@dataclass(frozen=True)
+class Tour:
+    """A catalogue's tagger, the network that reads photos, and test products, which neither has learnt from."""
+
+    tagger: Tagger
+    extractor: Extractor
+    products: Sequence[Shown]
+    _vectors: dict[int, npt.NDArray[np.floating]] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, catalogue: str) -> "Tour":
+        """Load all that is needed.
+
+        Raises
+        ------
+        StudyError
+            If the study was not run yet.
+        """
+        folder = config.build_dir(catalogue, "tagger")
+        if not folder.is_dir():
+            raise StudyError(
+                f"There is no trained tagger for '{catalogue}' yet. Run `make repro` first: it makes "
+                f"{folder.relative_to(config.root())}."
+            )
+        tagger = Tagger.load(folder)
+        backbone = tagger.about.backbone
+        if backbone is None:
+            raise StudyError(f"The tagger of '{catalogue}' does not look at photos; this tour shows one that does.")
+        extractor = network_of(backbone, known_weights(catalogue, backbone), 0).load()
+        return cls(tagger, extractor, read_examples(catalogue, tagger, extractor.setup.size))
+
+    def product(self, number: int, brand: str, text: str, hide_photo: bool) -> Products:
+        """Return a product as the tagger reads it, with its own photo or none, and any words."""
+        pixels = self.products[number].pixels
+        if pixels is None or hide_photo:
+            return one_product(brand, text)
+        if number not in self._vectors:
+            self._vectors[number] = extract_all(pixels[None], self.extractor)[0]
+        return one_product(brand, text, self._vectors[number])
+
+
+def read_examples(catalogue: str, tagger: Tagger, size: int) -> list[Shown]:
+    """Read some test products with their photos; where they may not be shown, a made-up one without a photo."""
+    if not config.load_catalogue(catalogue).publish_examples:
+        return [Shown(*MADE_UP, None, "")]
+    path = existing(config.build_dir(catalogue, "clean", "products.parquet"))
+    products = pd.read_parquet(path)
+    held = products[(products["grouped_split"] == "test") & products["image"].notna() & (products["text"] != "")]
+    one_each = held[~held["group"].duplicated()].sort_values("sampling_key").head(EXAMPLES)
+    text = "masked_text" if tagger.about.text == "masked" else "text"
+    archive = Archive(config.build_dir(catalogue, "raw", "images.zip"))
+    shown = []
+    for product in one_each.to_dict("records"):
+        try:
+            pixels = decode_photo(archive.read(product["image"]), size)
+        except PhotoError:
+            pixels = None
+        label = " > ".join(product[level] for level in config.LEVELS)
+        shown.append(Shown(product["brand"], product[text], pixels, label))
+    return shown

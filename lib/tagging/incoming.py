@@ -1,21 +1,35 @@
-"""New products as they come: a table's rows, cleaned as the study's own, some at a time."""
+"""New products as they come: which columns of a table hold what, and its rows, cleaned as the study's own.
+
+A field's column is the user's word, what the catalogue's file says, or a plain name.
+"""
 
 import itertools
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from lib import config
 from lib.clean.clean import clean_text, fold
 from lib.clean.masking import Masker
 from lib.collect.mapping import Columns, TableMapping, fields, to_product
 from lib.collect.rows import Layout, Row, guess_format, read_rows
-from lib.config.base import REPEATED_ID, Record, Reject
+from lib.collect.table import TableSource
+from lib.config.base import REPEATED_ID, Reject
 from lib.exceptions import StudyError, nearest
 from lib.models.inputs import Products
-from lib.tagging.columns import Usual, find_columns, looked_for
 from lib.tagging.tagger import Tagger
 
+PLAIN = {
+    "product_id": ("product_id", "id"),
+    "brand": ("brand",),
+    "title": ("title",),
+    "description": ("description",),
+    "image": ("image",),
+}
+"""What a product may have, and the columns that are looked for where nobody says more."""
+
+_SHOWN = 40  # columns of a table that a message lists
 _PEEKED = 1000  # rows of JSON lines whose fields are taken for the table's columns
 _NO_CATEGORY = "\0"  # new products have no category; no table has a column of this name
 
@@ -26,23 +40,17 @@ class Wanted(NamedTuple):
     Attributes
     ----------
     layout : Layout
-    needed : list of str
-        Fields that must have a column.
-    said : mapping
-        Field -> column, as the user says.
-    usual : Usual
-        The same, as the catalogue's file says.
-    by_name : bool
-        Whether a photo's name is made of the product's id, as the catalogue's file says.
+    columns : mapping
+        Field that must have a column -> the columns that may hold it, the best first.
+    image_name : str or None
+        How a photo's name is made of the product's id, if it is.
     each_row : bool
         Whether something else goes by the number of the row, so that none may be lost.
     """
 
     layout: Layout
-    needed: list[str]
-    said: Mapping[str, str]
-    usual: Usual
-    by_name: bool = False
+    columns: Mapping[str, Sequence[str]]
+    image_name: str | None = None
     each_row: bool = False
 
 
@@ -69,22 +77,116 @@ class Chunk(NamedTuple):
     rejects: list[Reject]
 
 
-class Cleaner:
-    """From a product's record to the text and the brand that the tagger reads, cleaned as the study's are."""
+# Columns
 
-    def __init__(self, tagger: Tagger) -> None:
-        self.about = tagger.about
-        self._masker = Masker(itertools.chain(*tagger.levels)) if self.about.text == "masked" else None
 
-    def brand(self, brand: str | None) -> str:
-        """Clean a brand."""
-        return clean_text(brand or "")
+class Usual(NamedTuple):
+    """What a catalogue's file says: a column of each field, and how a photo's name is made of a product's id."""
 
-    def text(self, texts: Mapping[str, str | None]) -> str:
-        """Join and clean a product's `title` and `description`, or that of them which the tagger reads."""
-        title = ["title"] if self.about.text == "titled" else []
-        text = fold(" ".join(clean_text(texts.get(field) or "") for field in [*title, *self.about.text_from]))
-        return self._masker.mask(text) if self._masker else text
+    columns: Mapping[str, str] = {}
+    image_name: str | None = None
+
+
+def usual_columns(catalogue: str) -> Usual:
+    """Return what `catalogues/NAME.yaml` says of columns; nothing where it is no table, or there is no such file."""
+    if not (config.root() / "catalogues" / f"{catalogue}.yaml").is_file():
+        return Usual()
+    if config.load_catalogue(catalogue).kind != "table":
+        return Usual()
+    source = config.load_section(catalogue, TableSource)
+    named = {"product_id" if key == "id" else key: name for key, name in source.columns.model_dump().items() if name}
+    return Usual({key: name for key, name in named.items() if key in PLAIN}, source.image_name)
+
+
+def parse_columns(pairs: Iterable[str]) -> dict[str, str]:
+    """Read a user's `FIELD=COLUMN`.
+
+    Raises
+    ------
+    StudyError
+        If that is not its form, or there is no such field.
+
+    >>> parse_columns(["brand=maker"])
+    {'brand': 'maker'}
+    """
+    found = {}
+    for pair in pairs:
+        field, equals, column = pair.partition("=")
+        if not equals or not column:
+            raise StudyError(f"--column expects FIELD=COLUMN, such as brand=maker. Got '{pair}'.")
+        check_field(field)
+        found[field] = column
+    return found
+
+
+def check_field(field: str) -> str:
+    """Return the name of a field, or raise a `StudyError` that names the nearest one."""
+    if field not in PLAIN:
+        raise StudyError(f"There is no field '{field}'. Products have {', '.join(PLAIN)}.{nearest(field, PLAIN)}")
+    return field
+
+
+def needed_fields(tagger: Tagger, photos: bool, without: Collection[str] = ()) -> list[str]:
+    """List what a tagger must be given of each product.
+
+    Parameters
+    ----------
+    photos
+        Whether photos are looked up by a name that the table holds.
+    without
+        Fields that the products are known to lack.
+    """
+    about, inputs = tagger.about, tagger.inputs
+    texts = (["title"] if about.text == "titled" else []) + list(about.text_from) if "text" in inputs else []
+    fields = ["product_id", *(["brand"] if "brand" in inputs else []), *texts, *(["image"] if photos else [])]
+    return [field for field in dict.fromkeys(fields) if field not in without]
+
+
+def looked_for(field: str, said: Mapping[str, str], usual: Mapping[str, str]) -> list[str]:
+    """List the columns that may hold a field, the best first.
+
+    >>> looked_for("product_id", {}, {"product_id": "sku"}), looked_for("brand", {"brand": "maker"}, {})
+    (['sku', 'product_id', 'id'], ['maker'])
+    """
+    if field in said:
+        return [said[field]]
+    return list(dict.fromkeys([*([usual[field]] if field in usual else []), *PLAIN[field]]))
+
+
+def find_columns(table: Path, has: Sequence[str], wanted: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the column of each field.
+
+    Parameters
+    ----------
+    has
+        The table's columns.
+    wanted
+        As in `Wanted.columns`.
+
+    Raises
+    ------
+    StudyError
+        If some are missing: which, what was looked for, what there is, and the nearest names.
+    """
+    chosen = {field: name for field, names in wanted.items() for name in reversed(names) if name in has}
+    lacking = [field for field in wanted if field not in chosen]
+    if not lacking:
+        return {field: chosen[field] for field in wanted}
+    lines = [f"{table} lacks {len(lacking)} of the {len(wanted)} columns that are needed:"]
+    for field in lacking:
+        hint = next(filter(None, (nearest(name, has) for name in wanted[field])), "")
+        lines.append(f"  {field}: looked for {' or '.join(map(repr, wanted[field]))}.{hint}")
+    more = f" and {len(has) - _SHOWN:,} more" if len(has) > _SHOWN else ""
+    field = next((field for field in lacking if field != "product_id"), "brand")
+    lines += [
+        f"Its columns are {list(has[:_SHOWN])}{more}.",
+        f"Say which to take with --column {field}=COLUMN, or --without {field} if the products have none.",
+        *(["Is that one column? --delimiter says what stands between two."] if len(has) == 1 else []),
+    ]
+    raise StudyError("\n".join(lines))
+
+
+# Rows
 
 
 def layout_of(table: Path, encoding: str | None = None, delimiter: str | None = None) -> Layout:
@@ -115,8 +217,9 @@ def read_chunks(table: Path, wanted: Wanted, tagger: Tagger, size: int) -> Itera
         If the table is damaged, or lacks a column; see also `Wanted.each_row`.
     """
     rows, mapping = _open(table, wanted)
-    cleaner, seen = Cleaner(tagger), _Ids()
-    numbered = enumerate(rows)
+    masker = Masker(itertools.chain(*tagger.levels)) if tagger.about.text == "masked" else None
+    read_from = [*(["title"] if tagger.about.text == "titled" else []), *tagger.about.text_from]
+    numbered, seen = enumerate(rows), _Ids()
     while part := list(itertools.islice(numbered, size)):
         chunk = Chunk([], Products.of([], []), [], [], [])
         brands: list[str | None] = []
@@ -127,26 +230,24 @@ def read_chunks(table: Path, wanted: Wanted, tagger: Tagger, size: int) -> Itera
             found = row if isinstance(row, Reject) else to_product(row, mapping)
             if isinstance(found, Reject):
                 chunk.rejects.append(found)
-            elif not seen.add(found.record.product_id):
+                continue
+            record = found.record
+            if not seen.add(record.product_id):
                 where = row.where if isinstance(row, Row) else ""
-                chunk.rejects.append(Reject(found.record.product_id, REPEATED_ID, f"{where}: only the first is tagged"))
-            else:
-                chunk.ids.append(found.record.product_id)
-                chunk.photos.append(found.image or None)
-                chunk.places.append(place)
-                brands.append(cleaner.brand(found.record.brand))
-                texts.append(cleaner.text(_texts(found.record)))
+                chunk.rejects.append(Reject(record.product_id, REPEATED_ID, f"{where}: only the first is tagged"))
+                continue
+            chunk.ids.append(record.product_id)
+            chunk.photos.append(found.image or None)
+            chunk.places.append(place)
+            brands.append(clean_text(record.brand or ""))
+            text = fold(" ".join(clean_text(getattr(record, field) or "") for field in read_from))
+            texts.append(masker.mask(text) if masker else text)
         yield chunk._replace(products=Products.of(brands, texts))
-
-
-def _texts(record: Record) -> dict[str, str | None]:
-    return {"title": record.title, "description": record.description}
 
 
 def _open(table: Path, wanted: Wanted) -> tuple[Iterator[Row | Reject], TableMapping]:
     """Open a table, and settle which columns hold what before any row is taken."""
-    may_hold = {name for field in wanted.needed for name in looked_for(field, wanted.said, wanted.usual.columns)}
-    opened = read_rows(table, wanted.layout, may_hold)
+    opened = read_rows(table, wanted.layout, set(itertools.chain(*wanted.columns.values())))
     rows, has = opened.rows, opened.fields
     if has is None:  # only the rows tell
         first = list(itertools.islice(rows, _PEEKED))
@@ -154,11 +255,9 @@ def _open(table: Path, wanted: Wanted) -> tuple[Iterator[Row | Reject], TableMap
         has = list(dict.fromkeys(name for row in first if isinstance(row, Row) for name in fields(row.values)))
         if not has:
             raise StudyError(f"{table} holds no product.")
-    columns = find_columns(table, has, wanted.needed, wanted.said, wanted.usual.columns)
-    product_id = columns.pop("product_id")
-    image_name = wanted.usual.image_name if wanted.by_name else None
-    mapped = Columns(id=product_id, category=_NO_CATEGORY, **columns)
-    return rows, TableMapping(columns=mapped, image_name=image_name)
+    columns = find_columns(table, has, wanted.columns)
+    mapped = Columns(id=columns.pop("product_id"), category=_NO_CATEGORY, **columns)
+    return rows, TableMapping(columns=mapped, image_name=wanted.image_name)
 
 
 class _Ids:

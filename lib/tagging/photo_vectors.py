@@ -44,15 +44,16 @@ def network_of(backbone: Backbone, weights: Path | None, photos: int) -> Network
 # Ready features
 
 
-def count_features(path: Path, tagger: Tagger) -> int:
-    """Count the rows of an array of vectors, after a look at whether the tagger can read them.
+def with_features(chunks: Iterator[Chunk], path: Path, tagger: Tagger) -> Iterator[Chunk]:
+    """Give products the vectors of their rows, of an array in a file.
 
     Raises
     ------
     StudyError
-        If it is no such array; or if a manifest beside it, as the `image` stage writes one, names other weights.
+        If it is no array that the tagger can read, or has another number of rows than the table; or if a manifest
+        beside it, as the `image` stage writes one, names other weights.
     """
-    wanted = tagger.about.backbone
+    wanted, manifest, rows = tagger.about.backbone, path.with_name("manifest.json"), 0
     try:
         features: Features = np.load(existing(path), mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -60,24 +61,12 @@ def count_features(path: Path, tagger: Tagger) -> int:
     if wanted is None or features.ndim != 2 or features.shape[1] != wanted.dimension:
         expected = f"vectors of {wanted.dimension} numbers" if wanted else "no photos at all"
         raise StudyError(f"{path}: this tagger reads {expected}. Found an array of the shape {features.shape}.")
-    manifest = path.with_name("manifest.json")
     if manifest.is_file() and (found := read_json(manifest).get("weights_sha256", "")) != wanted.weights_sha256:
         raise StudyError(
             f"{path} was made with other weights than this tagger's '{wanted.settings.backbone}' had: {manifest.name} "
             f"beside it says {found[:12]}, expected {wanted.weights_sha256[:12]}."
         )
-    return len(features)
-
-
-def with_features(chunks: Iterator[Chunk], path: Path, count: int) -> Iterator[Chunk]:
-    """Give products the vectors of their rows.
-
-    Raises
-    ------
-    StudyError
-        If they are not as many (`count`) as the rows.
-    """
-    rows = 0
+    count = len(features)
     for chunk in chunks:
         rows += len(chunk.places) + len(chunk.rejects)
         if rows > count:

@@ -158,15 +158,11 @@ def best_prefixes(probabilities: Shares, paths: npt.NDArray[np.integer]) -> Pref
     best, probability = [], []
     for depth in (1, 2, 3):
         _, first, member = np.unique(paths[:, :depth], axis=0, return_index=True, return_inverse=True)
-        sums = np.add.reduceat(probabilities[:, np.argsort(member, kind="stable")], _starts(member), axis=1)
+        starts = np.cumsum(np.bincount(member)) - np.bincount(member)  # of each prefix's paths, once in order
+        sums = np.add.reduceat(probabilities[:, np.argsort(member, kind="stable")], starts, axis=1)
         best.append(first[sums.argmax(axis=1)])
         probability.append(sums.max(axis=1))
     return Prefixes(np.stack(best, axis=1), np.stack(probability, axis=1))
-
-
-def _starts(member: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
-    """Return where each prefix's paths begin once they are in order."""
-    return np.concatenate([[0], np.cumsum(np.bincount(member))[:-1]]).astype(np.intp)
 
 
 def tagged_depth(confidence: Shares, thresholds: Sequence[float | None]) -> npt.NDArray[np.int64]:

@@ -86,7 +86,16 @@ class Tagger:
         """
         if not folder.is_dir():
             raise StudyError(f"There is no tagger in {folder}. `dvc repro` makes one for each catalogue.")
-        about = _read_about(folder / ABOUT)
+        try:
+            content = files.read_json(folder / ABOUT)
+        except ValueError as error:
+            raise StudyError(f"{folder / ABOUT} is damaged: {error}.") from error
+        form = content.get("format") if isinstance(content, dict) else None
+        if form != FORMAT:  # before anything else is looked at
+            raise StudyError(
+                f"{folder / ABOUT}: this program reads taggers of format {FORMAT}. Found {form!r}. Train it again."
+            )
+        about = validate(About, content, str(folder / ABOUT))
         try:
             taxonomy, promises = files.read_json(folder / TAXONOMY), folder / PROMISES
             found = validate(Promises, files.read_json(promises), str(promises)) if promises.exists() else None
@@ -214,15 +223,3 @@ class Tags(NamedTuple):
     def depth(self, thresholds: Sequence[float | None]) -> npt.NDArray[np.int64]:
         """Return how many levels of each row may be tagged without a person (`promises.tagged_depth`)."""
         return tagged_depth(self.confidence, thresholds)
-
-
-def _read_about(path: Path) -> About:
-    """Read `tagger.json`; its format is looked at before anything else."""
-    try:
-        content = files.read_json(path)
-    except ValueError as error:
-        raise StudyError(f"{path} is damaged: {error}.") from error
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
-        raise StudyError(f"{path}: this program reads taggers of format {FORMAT}. Found {found!r}. Train it again.")
-    return validate(About, content, str(path))

@@ -9,10 +9,10 @@ import tiny
 import yaml
 
 from lib import config, files
-from lib.analysis import business, card, review
+from lib.analysis import business, review
 from lib.analysis.business import Deployed, Groups, Judgement
 from lib.exceptions import StudyError
-from lib.tagging.calibrate import fit_scale
+from lib.tagging.guarantee import fit_scale
 from lib.tagging.promises import Threshold
 from lib.tagging.tagger import Tagger
 
@@ -167,7 +167,7 @@ def test_every_class_of_level_1_is_tagged_or_goes_to_people(made):
 def test_the_folder_keeps_its_promises_and_two_runs_write_the_same_bytes(made):
     contents = []
     for _ in range(2):
-        card.publish(made.deployed, made.tables)
+        review.publish(made.deployed, made.tables)
         paths = [*config.report_dir("tiny", "business").glob("*.csv"), config.build_dir("tiny", "tagger") / "README.md"]
         contents.append({path.name: path.read_bytes() for path in paths})
     assert contents[0] == contents[1]

@@ -180,9 +180,9 @@ def test_labels_of_test_products_have_no_say(pair_root):
     codes = pair.target.codes.copy()
     codes[pair.target.tested] = paths[0]
     after = transfer.learn(pair.target._replace(codes=codes), labelled, source, paths, 0)
-    assert (before.alone == after.alone).all()
-    assert (before.both == after.both).all()
-    assert {tuple(path) for path in before.both.tolist()} <= {tuple(path) for path in paths.tolist()}
+    assert (before[transfer.ALONE] == after[transfer.ALONE]).all()
+    assert (before[transfer.BOTH] == after[transfer.BOTH]).all()
+    assert {tuple(path) for path in before[transfer.BOTH].tolist()} <= {tuple(path) for path in paths.tolist()}
 
 
 def test_photos_of_another_backbone_are_not_shown_to_the_source(changed):
