@@ -79,8 +79,7 @@ PartVariant = Annotated[NaiveVariant | LinearVariant | LinearImageVariant | MLPV
 class PartsVariant(Strict):
     """Other variants, each fitted by itself, whose log-probabilities are added up with weights.
 
-    `of` has the parts' settings by their names. They stand here in full, by YAML's `*name`, so that DVC trains the
-    whole again when a part changes.
+    `of` has the parts' settings by their names; `params.yaml` lists the names alone.
     """
 
     inputs: list[Input] = Field(min_length=1)

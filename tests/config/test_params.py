@@ -12,7 +12,7 @@ MLP = {"model": "mlp", **TEXT, "hidden_layers": 2, "hidden_size": 8}
 SEQUENTIAL = MLP | {"model": "sequential"}
 LSTM = {"model": "lstm", **TEXT, "embedding_size": 8, "hidden_size": 8}
 MULTITASK = LSTM | {"model": "lstm_multitask"}
-LINES = [{"recipe": "tuned", "text": "masked", "splits": ["random"], "train_sizes": "largest", "seeds": 1}]
+LINE = {"recipes": ["tuned"], "text": "masked", "splits": ["random"], "train_sizes": "largest", "seeds": 1}
 LINEAR = {"model": "linear", **TEXT, "ngrams": 1, "C": 1.0}
 PHOTOS = {"model": "linear_image", "inputs": ["image"], "ridges": [0.1], "max_steps": 4}
 
@@ -24,7 +24,7 @@ def load(tmp_path, monkeypatch):
 
     def read(recipe: dict | None = None, **variants: dict) -> config.Params:
         recipes = {"tuned": tiny.params()["recipes"]["tuned"] | (recipe or {})}
-        content = tiny.params(variants=variants, recipes=recipes, runs=LINES)
+        content = tiny.params(variants=variants, recipes=recipes, runs={"core": [LINE]})
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
         return config.load_params()
 
@@ -74,20 +74,22 @@ def test_a_departure_that_a_variant_cannot_make_is_refused(load, departure, vari
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"of": {"word": LINEAR, "photos": PHOTOS}}, "variants.both.of names the variant 'word', which is not among"),
-        (
-            {"of": {"words": LINEAR | {"C": 2.0}, "photos": PHOTOS}},
-            "variants.both.of.words differs from variants.words; write words: *words",
-        ),
+        ({"of": ["word", "photos"]}, "variants.both.of names the variant 'word', which is not among"),
         (
             {"inputs": ["text"]},
             "the parts of this fusion read ['brand', 'image', 'text'], and its 'inputs' are ['text']",
         ),
-        ({"of": {"words": LINEAR, "both": {"model": "fusion"}}}, "'fusion'"),
-        ({"of": {"words": LINEAR}}, "at least 2 items"),
+        ({"of": ["words", "both"]}, "'fusion'"),
+        ({"of": ["words"]}, "at least 2 items"),
     ],
 )
-def test_a_fusion_is_of_variants_that_are_no_fusions_and_are_as_they_are(load, change, expected):
-    fusion = {"model": "fusion", "inputs": ["brand", "text", "image"], "of": {"words": LINEAR, "photos": PHOTOS}}
-    assert load(words=LINEAR, photos=PHOTOS, both=fusion).variants["both"]
+def test_a_fusion_is_of_other_variants_that_are_no_fusions(load, change, expected):
+    fusion = {"model": "fusion", "inputs": ["brand", "text", "image"], "of": ["words", "photos"]}
+    made = load(words=LINEAR, photos=PHOTOS, both=fusion).variants
+    assert made["both"].of == {"words": made["words"], "photos": made["photos"]}
     assert expected in message(load, words=LINEAR, photos=PHOTOS, both=fusion | change)
+
+
+@pytest.mark.parametrize(("base", "expected"), [("tund", "Did you mean 'tuned'?"), ("tuned", "is based on itself")])
+def test_a_recipe_is_based_on_another_one(load, base, expected):
+    assert expected in message(load, {"base": base}, v=MLP)
