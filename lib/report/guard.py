@@ -1,4 +1,4 @@
-"""Where a catalogue's products may not be published, their texts and photos must not reach the site."""
+"""What may not reach a site: requests to a network, and products of a catalogue that may not be published."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -6,7 +6,8 @@ from html import unescape
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from lxml.html import HTMLParser, document_fromstring
+from lxml.html import HtmlElement, HTMLParser, document_fromstring
+from sklearn.feature_extraction.text import CountVectorizer
 
 from lib.config import build_dir
 from lib.exceptions import StudyError
@@ -15,8 +16,30 @@ from lib.files import existing
 SHINGLE = 8  # words in a row that two texts have in common only if one quotes the other
 SHORTEST = 40  # characters; a shorter title may well be a mere brand and category
 SOURCES = (("raw", ("title", "description")), ("clean", ("text", "masked_text")))
-WORD = re.compile(r"\w+")
 TAG = re.compile(r"<[^>]*>")
+LOADED = (
+    "//link/@href | //*[self::script or self::img or self::iframe or self::source or self::video or self::audio]/@src"
+)
+REMOTE = re.compile(r"^(?:https?:)?//")
+REMOTE_CSS = re.compile(r"(?:@import\s+|url\(\s*)[\"']?(?:https?:)?//")
+
+
+def refuse_network(site: Path) -> None:
+    """Raise if a page of `site` would load anything that is not beside it.
+
+    Raises
+    ------
+    StudyError
+        Naming the page and the address.
+    """
+    found = []
+    for path in sorted(site.rglob("*.html")):
+        found += [(path.name, str(at)) for at in _tree(path.read_text("utf-8")).xpath(LOADED) if REMOTE.match(str(at))]
+    for path in sorted(site.rglob("*.css")):
+        found += [(path.name, f"{address}...") for address in REMOTE_CSS.findall(path.read_text("utf-8"))]
+    if found:
+        page, address = found[0]
+        raise StudyError(f"{page} would load {address}: a report asks for nothing from the network.")
 
 
 def refuse_product_content(catalogue: str, site: Path) -> None:
@@ -50,19 +73,19 @@ def quoted(pages: dict[str, str], products: Iterable[tuple[str, str]]) -> tuple[
     >>> quoted({"a.html": "Jackets are often taken for coats."}, [("7", title)]) is None
     True
     """
-    where: dict[tuple[str, ...], str] = {}
+    words = r"\w+"
+    shorter, longest = (
+        CountVectorizer(ngram_range=(least, SHINGLE), token_pattern=words).build_analyzer() for least in (1, SHINGLE)
+    )
+    where: dict[str, str] = {}
     for page, text in pages.items():
-        words = _words(text)
-        for length in range(1, SHINGLE + 1):
-            for shingle in _shingles(words, length):
-                where.setdefault(shingle, page)
+        for run in shorter(text):
+            where.setdefault(run, page)
     for product_id, text in products:
-        if len(text) <= SHORTEST:
-            continue
-        words = _words(text)
-        for shingle in _shingles(words, min(SHINGLE, len(words))):
-            if shingle in where:
-                return where[shingle], product_id
+        if len(text) > SHORTEST:
+            for run in longest(text) or [" ".join(re.findall(words, text.lower()))]:
+                if run in where:
+                    return where[run], product_id
     return None
 
 
@@ -79,16 +102,12 @@ def product_texts(catalogue: str) -> Iterator[tuple[str, str]]:
 
 def page_text(html: str) -> str:
     """Return all that a page says: its text, and what describes its images."""
-    tree = document_fromstring(html.encode(), parser=HTMLParser(encoding="utf-8"))
+    tree = _tree(html)
     return " ".join([*tree.itertext(), *tree.xpath("//@alt | //@title | //@content")])
 
 
-def _words(text: str) -> list[str]:
-    return WORD.findall(text.lower())
-
-
-def _shingles(words: list[str], length: int) -> Iterator[tuple[str, ...]]:
-    return (tuple(words[start : start + length]) for start in range(len(words) - length + 1)) if length else iter(())
+def _tree(html: str) -> HtmlElement:
+    return document_fromstring(html.encode() or b"<html/>", parser=HTMLParser(encoding="utf-8"))
 
 
 def _refusal(catalogue: str, found: str) -> StudyError:

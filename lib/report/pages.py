@@ -15,7 +15,7 @@ from lib.config import Catalogue, load_params, root
 from lib.exceptions import StudyError
 from lib.files import read_json
 from lib.report import notebooks
-from lib.report.outputs import Output, Outputs
+from lib.report.notebooks import Output, Outputs
 
 MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|$~&^:@=-])")
 CODE = ("lib", "notebooks", "params.yaml", "claims.yaml", "catalogues")

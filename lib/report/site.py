@@ -1,20 +1,17 @@
 """The stage itself: Sphinx builds the site beside its place, it is pruned and checked, and only then published."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from bs4 import BeautifulSoup
-
 from lib.config import load_catalogue, report_dir, root
 from lib.exceptions import StudyError
 from lib.files import whole, write_json
 from lib.report import pages
-from lib.report.guard import refuse_product_content
+from lib.report.guard import refuse_network, refuse_product_content
 
 HERE = Path(__file__).parent
 # What Sphinx and its theme bring and no page uses.
@@ -23,9 +20,6 @@ UNUSED = (
     "_static/plus.png", "_static/minus.png", "_static/file.png", "_static/scripts/scv*", "_static/styles/scv*",
     "objects.inv", ".buildinfo", "_sources",
 )  # fmt: skip
-LOADS = {"link": "href", **dict.fromkeys(("script", "img", "iframe", "source", "video", "audio"), "src")}
-REMOTE = re.compile(r"^(?:https?:)?//")
-REMOTE_CSS = re.compile(r"(?:@import\s+|url\(\s*)[\"']?(?:https?:)?//")
 
 
 def build(catalogue: str) -> Path:
@@ -62,24 +56,6 @@ def write_index() -> None:
 def index_page() -> str:
     """Return the HTML of `reports/index.html`, from what each site's summary says."""
     return pages.environment().get_template("index.html.j2").render(entries=pages.summaries())
-
-
-def refuse_network(site: Path) -> None:
-    """Raise if a page of `site` would load anything that is not beside it.
-
-    Raises
-    ------
-    StudyError
-        Naming the page and the address.
-    """
-    for path in sorted(site.rglob("*.html")):
-        soup = BeautifulSoup(path.read_text("utf-8"), "lxml")
-        for tag in soup.find_all(list(LOADS)):
-            if REMOTE.match(address := str(tag.get(LOADS[tag.name], ""))):
-                raise StudyError(f"{path.name} would load {address}: a report asks for nothing from the network.")
-    for path in sorted(site.rglob("*.css")):
-        if found := REMOTE_CSS.search(path.read_text("utf-8")):
-            raise StudyError(f"{path.name} would load {found[0]}...: a report asks for nothing from the network.")
 
 
 def _sphinx(source: Path, site: Path, title: str) -> None:

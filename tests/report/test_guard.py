@@ -6,7 +6,7 @@ from made_site import DESCRIPTION, add_cell, asked_for, give, keep_private, show
 
 from lib.exceptions import StudyError
 from lib.report import guard, site
-from lib.report.outputs import clean_html
+from lib.report.notebooks import clean_html
 
 
 @pytest.mark.parametrize(("html", "clean"), [
@@ -23,14 +23,14 @@ def test_only_what_draws_a_table_or_a_photo_passes(html, clean):
 
 def test_a_page_that_loads_from_the_network_is_refused(tmp_path):
     (tmp_path / "a.html").write_text('<a href="https://example.org">fine</a>')
-    site.refuse_network(tmp_path)
+    guard.refuse_network(tmp_path)
     (tmp_path / "b.html").write_text('<script src="//cdn.example.org/x.js"></script>')
     with pytest.raises(StudyError, match=r"b\.html.*cdn\.example\.org"):
-        site.refuse_network(tmp_path)
+        guard.refuse_network(tmp_path)
     (tmp_path / "b.html").unlink()
     (tmp_path / "c.css").write_text("@font-face { src: url('https://example.org/f.woff') }")
     with pytest.raises(StudyError, match=r"c\.css"):
-        site.refuse_network(tmp_path)
+        guard.refuse_network(tmp_path)
 
 
 # What a rights holder asks
