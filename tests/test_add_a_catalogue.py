@@ -85,7 +85,7 @@ def followed(tmp_path_factory) -> Path:
         elif block.text.startswith("# catalogues/mine.yaml\n"):
             (root / "catalogues/mine.yaml").write_text(block.text, "utf-8")
         elif block.text.startswith("# params.yaml\n"):
-            edit(root / "params.yaml", **yaml.safe_load(block.text))
+            edit(root / "params.yaml", others={}, **yaml.safe_load(block.text))  # none, as in the project itself
     return root
 
 
