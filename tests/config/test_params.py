@@ -93,3 +93,18 @@ def test_a_fusion_is_of_other_variants_that_are_no_fusions(load, change, expecte
 @pytest.mark.parametrize(("base", "expected"), [("tund", "Did you mean 'tuned'?"), ("tuned", "is based on itself")])
 def test_a_recipe_is_based_on_another_one(load, base, expected):
     assert expected in message(load, {"base": base}, v=MLP)
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ({"tiny": {"source": ".", "tagged_by": "tiny"}}, "'tiny' stands in 'study' and in 'others'"),
+        ({"other": {"source": ".", "tagged_by": "tinny"}}, "Did you mean 'tiny'?"),
+    ],
+)
+def test_a_second_shop_is_another_one_and_tagged_by_one_that_is_studied(tmp_path, monkeypatch, others, expected):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tiny.params(others=others)))
+    with pytest.raises(StudyError) as error:
+        config.load_params()
+    assert expected in str(error.value)
