@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 from tiny import PATHS, REPOSITORY, WORDS
 
 from lib import config
-from lib.models.base import Model
+from lib.models.base import Model, Task
 from lib.models.inputs import Products
 from lib.training.model import make_model
 
@@ -70,5 +70,6 @@ def fitted(variant: dict, seed: int = 0, checkpoints: object = None, **recipe: o
     products, codes = shop()
     train, held = np.arange(100), np.arange(100, 130)
     model = model_of(variant, **recipe)
-    model.fit(products.take(train), codes[train], products.take(held), codes[held], seed, checkpoints=checkpoints)
+    task = Task(products.take(train), codes[train], products.take(held), codes[held], seed, checkpoints=checkpoints)
+    model.fit(task)
     return model

@@ -11,7 +11,7 @@ from lib import config, files
 from lib.clean.splits import grouped_split, random_split, sampling_key, training_rows, tuning_rows
 from lib.config import SplitParams
 from lib.features import text
-from lib.models.base import Model
+from lib.models.base import Model, Task
 from lib.models.inputs import load_catalogue_data
 from lib.training.model import make_model
 from lib.training.runs import Run
@@ -72,7 +72,7 @@ def fit(name: str, run: Run) -> Model:
     share = getattr(variant, "tuning_share", 1.0)
     model = make_model(variant, recipe, params.text, data.class_counts, data.paths)
     products, tuning = data.as_products(variant.inputs, run.text), tuning_rows(data.products, held, share)
-    model.fit(products.take(train), data.codes[train], products.take(held), data.codes[held], run.seed, tuning)
+    model.fit(Task(products.take(train), data.codes[train], products.take(held), data.codes[held], run.seed, tuning))
     return model
 
 

@@ -25,7 +25,7 @@ from lib.exceptions import StudyError, nearest
 from lib.models.base import Level
 from lib.models.fusion import fit_path_weights, input_sets, path_numbers
 from lib.models.inputs import Products, Vectors, load_catalogue_data
-from lib.models.linear import Machines, WordsAndBrand, standardize
+from lib.models.linear import Machines, WordsAndBrand
 from lib.tagging.tagger import Tagger, backbone_of, trained_tagger
 
 MODEL, RECIPE, FIRST_SEED = BEST, "tuned", 0
@@ -278,7 +278,7 @@ def choose(parts: Sequence[Sequence[Level]], weights: npt.NDArray[np.float64], p
 def encode(products: Products, labelled: Ints) -> list[sparse.csr_array]:
     """Encode products by what the labelled ones have: words and brand, and the photo."""
     words = WordsAndBrand(_linear(), config.load_params().text.stop_words).fit(products.take(labelled))
-    photos = standardize(Vectors("image").fit(products.take(labelled)), products)
+    photos = Vectors("image").fit(products.take(labelled)).standardize(products)
     there = np.asarray(products.image).any(axis=1, keepdims=True)
     photos = np.where(there, photos, np.float32(0))  # no photo: the average one
     return [words.encode(products), sparse.csr_array(photos / np.sqrt(photos.shape[1]))]

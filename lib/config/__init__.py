@@ -39,6 +39,7 @@ from lib.config.variants import (
     LSTMVariant,
     MLPVariant,
     NaiveVariant,
+    NetworkVariant,
     PartsVariant,
     PathFusionVariant,
     SequentialVariant,

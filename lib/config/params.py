@@ -9,10 +9,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from lib.config.base import Share, Size, Split, Strict, Text
 from lib.config.variants import (
     DenseVariant,
-    LinearImageVariant,
-    LinearVariant,
     LSTMVariant,
-    NaiveVariant,
+    NetworkVariant,
     PartsVariant,
     PathFusionVariant,
     SequentialVariant,
@@ -106,7 +104,7 @@ class Recipe(Strict):
         """Say what a variant lacks that this recipe speaks of, if anything."""
         if isinstance(variant, PartsVariant):
             return next(filter(None, map(self.requires, variant.of.values())), None)
-        if isinstance(variant, NaiveVariant | LinearVariant | LinearImageVariant):
+        if not isinstance(variant, NetworkVariant):
             return None
         if self.brand_encoding == "scalar" and not (isinstance(variant, DenseVariant) and "brand" in variant.inputs):
             return "'brand_encoding: scalar' needs a perceptron that reads the brand"

@@ -48,10 +48,15 @@ class LinearImageVariant(Strict):
         return self
 
 
-class DenseVariant(Strict):
-    """What every multilayer perceptron has."""
+class NetworkVariant(Strict):
+    """What gradient descent trains, by a recipe."""
 
     inputs: list[Input] = Field(min_length=1)
+
+
+class DenseVariant(NetworkVariant):
+    """What every multilayer perceptron has."""
+
     hidden_layers: Size
     hidden_size: Size
 
@@ -110,10 +115,9 @@ class PathFusionVariant(PartsVariant):
     tuning_share: Share = 1 / 3
 
 
-class RecurrentVariant(Strict):
+class RecurrentVariant(NetworkVariant):
     """What every LSTM has."""
 
-    inputs: list[Input] = Field(min_length=1)
     embedding_size: Size
     hidden_size: Size
 

@@ -23,3 +23,12 @@ def classes_of(variant: config.Variant) -> set[str]:
     """Name the class that builds a variant's model, and those of its parts."""
     parts = variant.of.values() if isinstance(variant, config.PartsVariant) else ()
     return {MODELS[variant.model]}.union(*map(classes_of, parts))
+
+
+def input_files(name: config.Input, text: config.Text) -> list[str]:
+    """Name the files below `build/CATALOGUE/` that hold an input; an input without any is a column of cleaned products.
+
+    >>> input_files("text", "masked"), input_files("brand", "masked")
+    (['text/masked.npz', 'text/words.json'], [])
+    """
+    return {"text": [f"text/{text}.npz", "text/words.json"], "image": ["image/features.npy"]}.get(name, [])

@@ -1,7 +1,7 @@
 """What all models share: fit, predict, save; and the two layers' worth of arithmetic that all networks share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,27 +16,13 @@ from torch import nn
 from lib import config, files
 from lib.models.inputs import ENCODERS, Batch, Products
 
-FORMAT = 1
+FORMAT = 2
 """Of a saved model's folder."""
 
 SETTINGS, ARRAYS = "model.json", "model.safetensors"
 
 Level = npt.NDArray[Any]
 Codes = npt.NDArray[np.integer]
-
-
-class Decoded(NamedTuple):
-    """Paths that a chained model decoded by itself, best first.
-
-    Attributes
-    ----------
-    codes : int16 array, shape (rows, paths, 3)
-    scores : float16 array, shape (rows, paths, 3)
-        Log-probability of each class given the one before it; their sum is the path's.
-    """
-
-    codes: npt.NDArray[np.int16]
-    scores: npt.NDArray[np.float16]
 
 
 class Predictions(NamedTuple):
@@ -47,11 +33,12 @@ class Predictions(NamedTuple):
     levels : list of float arrays, shapes (rows, classes)
         Log-probabilities of each level.
     decoded : dict
-        Decoding -> paths; empty unless the model is a chain.
+        Paths that a chain decoded by itself, best first: decoding -> int16 codes, shape (rows, paths, 3); and
+        `DECODING_scores` -> float16 log-probability of each class given the one before it; their sum is the path's.
     """
 
     levels: list[Level]
-    decoded: Mapping[config.Decoding, Decoded] = MappingProxyType({})
+    decoded: Mapping[str, npt.NDArray[Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -110,38 +97,39 @@ class Task(NamedTuple):
     checkpoints: Path | None = None
 
 
+def make_encoders(settings: Settings) -> dict[str, Any]:
+    """Return how a perceptron reads each of a variant's inputs."""
+    text, stop_words = settings.text, settings.stop_words
+    return {name: make(text, stop_words) for name, make in ENCODERS.items() if name in settings.variant.inputs}
+
+
 class Model(ABC):
     """A variant's model: what the study trains, and what a tagger loads.
 
     Attributes
     ----------
     settings : Settings
+    learnt : tuple of str
+        The attributes that hold what it learnt: arrays, which are saved as safetensors, and everything else, which is
+        saved as JSON.
     pieces : dict
-        Name -> what learns, such as an encoder. Its attribute `learnt` names the attributes that hold what it learnt:
-        arrays, which are saved as safetensors, and everything else, which is saved as JSON.
+        Name -> what learns beside it, such as an encoder, with a `learnt` of its own.
     parts : dict
         Name -> model, of a fusion.
+    history : list of dict
+        How the training of its networks went (`lib.training.loop.fit_network`), by `part` of a fusion. It is not saved.
     """
+
+    learnt: tuple[str, ...] = ()
 
     def __init__(self, settings: Settings, parts: Mapping[str, "Model"] = MappingProxyType({})) -> None:
         self.settings, self.parts = settings, dict(parts)
         self.pieces: dict[str, Any] = {}
-
-    def fit(
-        self,
-        products: Products,
-        codes: Codes,
-        held: Products,
-        held_codes: Codes,
-        seed: int,
-        tuning: npt.NDArray[np.bool_] | None = None,
-        checkpoints: Path | None = None,
-    ) -> None:
-        """Learn from training products; `Task` says what is what."""
-        self._fit(Task(products, codes, held, held_codes, seed, tuning, checkpoints))
+        self.history: list[dict[str, Any]] = []
 
     @abstractmethod
-    def _fit(self, task: Task) -> None: ...
+    def fit(self, task: Task) -> None:
+        """Learn from training products."""
 
     @abstractmethod
     def _predict(self, products: Products) -> Predictions: ...
@@ -152,16 +140,10 @@ class Model(ABC):
             return Predictions([np.empty((0, classes), np.float32) for classes in self.settings.class_counts])
         return self._predict(products.without(hidden))
 
-    @property
-    def brands(self) -> set[str]:
-        """The brands that the model, or a part of it, knows."""
-        own: list[str] = getattr(self.pieces.get("brand"), "values", [])
-        return set(own).union(*(part.brands for part in self.parts.values()))
-
-    @property
-    def history(self) -> list[dict[str, Any]]:
-        """How the training of its networks went (`lib.training.loop.fit_network`), by `part` of a fusion."""
-        return [{"part": name, **record} for name, part in self.parts.items() for record in part.history]
+    def known(self, name: config.Input) -> set[str]:
+        """Return the categories of an input, such as the brands, that the model, or a part of it, knows."""
+        own: list[str] = getattr(self.pieces.get(name), "values", [])
+        return set(own).union(*(part.known(name) for part in self.parts.values()))
 
     def save(self, folder: Path) -> None:
         """Write the model to a folder of its own, whole or not at all; each part of a fusion has one within."""
@@ -192,41 +174,46 @@ class Model(ABC):
 
     def _state(self) -> dict[str, Any]:
         """Return all that was learnt, by names that are parted by dots."""
-        return {f"{name}.{key}": getattr(piece, key) for name, piece in self.pieces.items() for key in piece.learnt}
+        pieces = {**self.pieces, "model": self}.items()
+        return {f"{name}.{key}": getattr(piece, key) for name, piece in pieces for key in piece.learnt}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        for name, piece in self.pieces.items():
+        for name, piece in {**self.pieces, "model": self}.items():
             for key in piece.learnt:
                 setattr(piece, key, state[f"{name}.{key}"])
 
 
 class Network(nn.Module, ABC):
-    """What is asked of a network: how its inputs are encoded, how it is made, its loss, and what it says of rows."""
+    """A network: how it is made, its loss, and what it says of rows. `forward` returns logits, shapes (rows, classes).
+
+    Parameters
+    ----------
+    settings : Settings
+    encoders : dict
+        Input -> its fitted encoder.
+    """
 
     rows_at_once = 4096
     """Rows that go through it at once when nothing is learnt."""
 
-    @classmethod
-    def make_encoders(cls, settings: Settings) -> dict[str, Any]:
-        """Return what is to be fitted on training products, by input."""
-        text, stop_words = settings.text, settings.stop_words
-        return {name: make(text, stop_words) for name, make in ENCODERS.items() if name in settings.variant.inputs}
-
-    @classmethod
-    @abstractmethod
-    def make(cls, settings: Settings, encoders: dict[str, Any]) -> "Network":
-        """Make an untrained network that fits what the fitted encoders return."""
+    make_encoders: Callable[[Settings], dict[str, Any]] = staticmethod(make_encoders)
+    """Returns what is to be fitted on training products, by input."""
 
     @abstractmethod
+    def __init__(self, settings: Settings, encoders: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.class_counts = settings.class_counts
+
     def loss(self, batch: Batch) -> torch.Tensor:
         """Return what training minimises."""
+        return summed_cross_entropy(self(batch), batch.codes)
 
     def predict(self, batch: Batch) -> torch.Tensor:
         """Return the most probable class of each level, shape (rows, 3)."""
         return torch.stack([logits.argmax(dim=1) for logits in self(batch)], dim=1)
 
     def read(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Return each level's log-probabilities, by its number, and of a chain the decoded paths (`Decoded`)."""
+        """Return each level's log-probabilities, by its number, and what a chain decoded (`Predictions.decoded`)."""
         return {str(level): nn.functional.log_softmax(logits, dim=1) for level, logits in enumerate(self(batch))}
 
 

@@ -7,35 +7,26 @@ chain is one of first order, given as log conditional probabilities: shape (rows
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from lib.config import Decoding
-from lib.models.base import Network, summed_cross_entropy
+from lib import config
+from lib.models.base import Network, Settings
 from lib.models.inputs import Batch
 
 
 class Chain(Network):
-    """What the chained networks share.
-
-    Attributes
-    ----------
-    decodings : sequence of Decoding
-    beam_width : int
-        Paths that a beam keeps.
-    """
+    """What the chained networks share. `forward` returns a level's logits given the true class of the level before."""
 
     rows_at_once = 512  # each with a table of every parent's classes
-    class_counts: list[int]
-    decodings: Sequence[Decoding] = ("hard",)
-    beam_width = 5
 
-    @abstractmethod
-    def forward(self, batch: Batch) -> list[torch.Tensor]:
-        """Return each level's logits given the true class of the level before, shapes (rows, classes)."""
+    def __init__(self, settings: Settings, encoders: Mapping[str, Any]) -> None:
+        super().__init__(settings, encoders)
+        assert isinstance(settings.variant, config.ChainVariant)
+        self.decodings, self.beam_width = settings.variant.decodings, settings.variant.beam_width
 
     @abstractmethod
     def conditional_logits(self, batch: Batch) -> list[torch.Tensor]:
@@ -48,10 +39,6 @@ class Chain(Network):
         """Return the log conditional probabilities."""
         return [nn.functional.log_softmax(logits, dim=-1) for logits in self.conditional_logits(batch)]
 
-    def loss(self, batch: Batch) -> torch.Tensor:
-        """Return the sum over the levels of the mean cross-entropy, given the true parents."""
-        return summed_cross_entropy(self(batch), batch.codes)
-
     def predict(self, batch: Batch) -> torch.Tensor:
         """Return each row's path, decoded hard, shape (rows, 3)."""
         return beam(self.conditionals(batch), 1).codes[:, 0]
@@ -60,8 +47,10 @@ class Chain(Network):
         """Return each level's log-probabilities whatever its parent, by its number, and the paths of each decoding."""
         conditionals = self.conditionals(batch)
         said = {str(level): table for level, table in enumerate(marginals(conditionals))}
-        for decoding in self.decodings:
-            paths = decode(conditionals, decoding, self.beam_width)
+        for decoding in self.decodings:  # *hard* takes the best class of each level in turn
+            paths = beam(
+                conditionals, 1 if decoding == "hard" else self.beam_width, whole_path=decoding != "soft_child"
+            )
             said |= {decoding: paths.codes.short(), f"{decoding}_scores": paths.scores.half()}
         return said
 
@@ -94,13 +83,6 @@ def marginals(conditionals: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         level = torch.logsumexp(level[:, :, None] + table, dim=1)
         levels.append(level)
     return levels
-
-
-def decode(conditionals: Sequence[torch.Tensor], decoding: Decoding, width: int) -> Paths:
-    """Decode in one of the ways that a chain's variant may name; *hard* takes the best class of each level in turn."""
-    if decoding == "hard":
-        return beam(conditionals, 1)
-    return beam(conditionals, width, whole_path=decoding == "soft")
 
 
 def beam(conditionals: Sequence[torch.Tensor], width: int, whole_path: bool = True) -> Paths:

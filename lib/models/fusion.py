@@ -1,9 +1,8 @@
 """Late fusion: several models' log-probabilities added up, with weights that validation rows choose."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from itertools import chain, combinations
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +11,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from lib import config
-from lib.features.text import STOP_WORDS
-from lib.models.base import Codes, Level, Model, Predictions, Settings, Task
+from lib.features.text import STOP_WORDS, Texts
+from lib.models.base import Codes, Level, Model, Predictions, Task
 from lib.models.inputs import Products
 
 LARGEST_WEIGHT = 20.0
@@ -61,12 +60,6 @@ def fit_weights(parts: Sequence[Level], codes: npt.NDArray[np.integer]) -> npt.N
     bounds = [(0.0, LARGEST_WEIGHT)] * len(parts)
     found = minimize(loss, np.ones(len(parts)), jac=True, method="L-BFGS-B", bounds=bounds)
     return np.asarray(found.x)
-
-
-def pool(parts: Sequence[Level], weights: Sequence[float] | npt.NDArray[np.float64]) -> Level:
-    """Return the log softmax of the weighted sum of log-probabilities, float32, shape (rows, classes)."""
-    pooled = sum(weight * part.astype(np.float64) for weight, part in zip(weights, parts, strict=True))
-    return np.asarray(log_softmax(pooled, axis=1), np.float32)
 
 
 def fit_path_weights(
@@ -133,37 +126,19 @@ def set_names(present: Mapping[config.Input, npt.NDArray[np.bool_]], rows: int) 
     return ["+".join(name for name, there in zip(present, row, strict=True) if there) for row in flags]
 
 
-def pool_paths(
-    parts: Sequence[Sequence[Level]],
-    present: Mapping[config.Input, npt.NDArray[np.bool_]],
-    weights: Mapping[str, npt.NDArray[np.float64]],
-) -> list[npt.NDArray[np.float32]]:
-    """Add up what parts say of each level, with the weights of each row's set of inputs.
+def pool(parts: Sequence[Sequence[Level]], weights: npt.NDArray[np.float64]) -> list[Level]:
+    """Return the log softmax, float32, of the weighted sum of what parts say of each level.
 
     Parameters
     ----------
     parts : sequence of sequences of arrays, shape (rows, classes)
         Each part's log-probabilities of each level.
-    present : mapping
-        Input -> bool (rows,): which rows have it; in the order of the sets' names.
-    weights : mapping
-        Set of inputs, joined by `+` -> array, shape (parts, 3).
-
-    Returns
-    -------
-    One float32 array (rows, classes) a level, each row less its log-sum-exp: the sum over a path's classes is the
-    path's score, up to a constant of the row.
+    weights : array, shape (rows, parts, levels)
+        With one row only, they hold for all.
     """
-    number = {name: number for number, name in enumerate(weights)}
-    names = set_names(present, len(parts[0][0]))
-    of_row = np.stack(list(weights.values()))[[number[name] for name in names]]
-    return [
-        np.asarray(
-            log_softmax(sum(of_row[:, i, level, None] * part[level] for i, part in enumerate(parts)), axis=1),
-            np.float32,
-        )
-        for level in range(of_row.shape[2])
-    ]
+    levels = enumerate(zip(*parts, strict=True))
+    sums = [sum(weights[:, i, level, None] * part for i, part in enumerate(said)) for level, said in levels]
+    return [np.asarray(log_softmax(of_level, axis=1), np.float32) for of_level in sums]
 
 
 def path_numbers(codes: npt.NDArray[np.integer], paths: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
@@ -181,55 +156,53 @@ class LevelFusion(Model):
 
     Attributes
     ----------
-    weights : list of dict
-        For each level, part -> its weight.
+    weights : dict
+        Set of inputs, joined by `+` -> part -> weight of each level. Here there is one set, without a name.
     """
 
     learnt = ("weights",)
+    weights: dict[str, dict[str, list[float]]]
 
-    def __init__(self, settings: Settings, parts: Mapping[str, Model]) -> None:
-        super().__init__(settings, parts)
-        self.pieces = {"fusion": self}
-
-    def _fit(self, task: Task) -> None:
+    def fit(self, task: Task) -> None:
         """Fit each part on the training products, then the weights on the validation products that may tune."""
         held, codes, tuning = task.held, task.held_codes, task.tuning
         if tuning is not None and tuning.any():
             held, codes = held.take(np.flatnonzero(tuning)), codes[tuning]
         for name, part in self.parts.items():
             folder = None if task.checkpoints is None else task.checkpoints / name
-            part.fit(task.products, task.codes, held, codes, task.seed, checkpoints=folder)
-        self._fit_weights(held, codes)
+            part.fit(task._replace(held=held, held_codes=codes, tuning=None, checkpoints=folder))
+        self.history = [{"part": name, **record} for name, part in self.parts.items() for record in part.history]
+        self.weights = {name: dict(zip(self.parts, fitted, strict=True)) for name, fitted in self._fit(held, codes)}
 
-    def _fit_weights(self, held: Products, codes: Codes) -> None:
-        fitted = [fit_weights(parts, y).tolist() for parts, y in zip(self._levels(held), codes.T, strict=True)]
-        self.weights: Any = [dict(zip(self.parts, of_level, strict=True)) for of_level in fitted]
+    def _fit(self, held: Products, codes: Codes) -> Iterator[tuple[str, list[list[float]]]]:
+        """Yield the weights of each part on each level, by set of inputs."""
+        parts = [part.predict(held).levels for part in self.parts.values()]
+        fitted = [fit_weights(level, y) for *level, y in zip(*parts, codes.T, strict=True)]
+        yield "", np.transpose(fitted).tolist()
 
-    def _levels(self, products: Products) -> list[tuple[Level, ...]]:
-        """Return for each level what the parts say of it."""
-        return list(zip(*(part.predict(products).levels for part in self.parts.values()), strict=True))
+    def _sets(self, products: Products) -> list[str]:
+        """Name the set of inputs whose weights hold, for each row."""
+        return [""] * len(products)
 
     def _predict(self, products: Products) -> Predictions:
-        """Return the pooled log-probabilities."""
-        levels = zip(self._levels(products), self.weights, strict=True)
-        return Predictions([pool(parts, [weights[name] for name in self.parts]) for parts, weights in levels])
+        """Return each level's log softmax of the weighted sum of what the parts say, with the weights of each row.
+
+        Of a fusion of paths that is the level's share in the path's score: a path's score is the sum of its three. They
+        are not the probabilities of the level's classes: only the softmax of sums over valid paths is one.
+        """
+        parts = [part.predict(products).levels for part in self.parts.values()]
+        weights = {name: np.array([of[part] for part in self.parts]) for name, of in self.weights.items()}
+        return Predictions(pool(parts, np.stack([weights[name] for name in self._sets(products)])))
 
 
 class PathFusion(LevelFusion):
-    """Other models, and how much each counts in a path, for each set of inputs that a product may have.
+    """Other models, and how much each counts in a path, for each set of inputs that a product may have."""
 
-    Attributes
-    ----------
-    weights : dict
-        Set of inputs, joined by `+` -> part -> weight of each level.
-    """
-
-    def _fit_weights(self, held: Products, codes: Codes) -> None:
-        """Fit them for each set of inputs on the products that have all of them, with the others hidden."""
+    def _fit(self, held: Products, codes: Codes) -> Iterator[tuple[str, list[list[float]]]]:
+        """Yield them for each set of inputs, fitted on the products that have all of them, with the others hidden."""
         assert self.settings.paths is not None
         paths = np.unique(self.settings.paths, axis=0)
         truth, present, inputs = path_numbers(codes, paths), self.present(held), self.settings.variant.inputs
-        self.weights = {}
         for there in input_sets(inputs):
             rows = np.flatnonzero(np.all([np.ones(len(held), bool), *(present[name] for name in there)], axis=0))
             fitted = np.ones((len(self.parts), len(config.LEVELS)))
@@ -237,29 +210,27 @@ class PathFusion(LevelFusion):
                 some, hidden = held.take(rows), set(inputs) - set(there)
                 said = [part.predict(some, hidden).levels for part in self.parts.values()]
                 fitted = fit_path_weights(said, paths, truth[rows])
-            self.weights["+".join(there)] = dict(zip(self.parts, fitted.tolist(), strict=True))
+            yield "+".join(there), fitted.tolist()
 
-    def _predict(self, products: Products) -> Predictions:
-        """Return each level's share in the path's score, as log-probabilities: a path's score is the sum of its three.
-
-        They are not the probabilities of the level's classes: only the softmax of sums over valid paths is one.
-        """
-        said = [part.predict(products).levels for part in self.parts.values()]
-        weights = {name: np.array([of[part] for part in self.parts]) for name, of in self.weights.items()}
-        return Predictions(list(pool_paths(said, self.present(products), weights)))
+    def _sets(self, products: Products) -> list[str]:
+        return set_names(self.present(products), len(products))
 
     def present(self, products: Products) -> dict[config.Input, npt.NDArray[np.bool_]]:
         """Say which products have an input that tells something: a brand that a part knows, a word, a photo."""
-        image = np.zeros((len(products), 1)) if products.image is None else products.image
-        tells: dict[config.Input, npt.NDArray[np.bool_]] = {
-            "brand": pd.Series(products.brand).isin(set(self.brands) - {""}).to_numpy(),
-            "text": np.diff(products.text.without(STOP_WORDS[self.settings.text.stop_words]).indptr) > 0,
-            "image": np.asarray(image.any(axis=1)),
-        }
-        return {name: tells[name] for name in self.settings.variant.inputs}
+        return {name: self._tells(name, products) for name in self.settings.variant.inputs}
+
+    def _tells(self, name: config.Input, products: Products) -> npt.NDArray[np.bool_]:
+        column = products.columns.get(name)
+        if column is None:
+            return np.zeros(len(products), bool)
+        if isinstance(column, Texts):
+            return np.diff(column.without(STOP_WORDS[self.settings.text.stop_words]).indptr) > 0
+        if column.ndim > 1:
+            return np.asarray(column.any(axis=1))
+        return pd.Series(column).isin(self.known(name) - {""}).to_numpy()
 
     def with_weights(self, weights: dict[str, dict[str, list[float]]]) -> "PathFusion":
         """Return the same parts with other weights."""
         other = copy(self)
-        other.weights, other.pieces = weights, {"fusion": other}
+        other.weights = weights
         return other

@@ -1,7 +1,6 @@
 """What models read: products as they come, what is learnt to encode them, and batches of encoded rows.
 
-An input is added in two places: a line in `ENCODERS` says how networks read it, and `CatalogueData.as_products` where
-a catalogue keeps it.
+CONTRIBUTING lists the places to touch for another input: its name, and a line in `ENCODERS` for how it is read.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from scipy import sparse
 
 from lib import config, files
 from lib.features.text import STOP_WORDS, Texts, bag_of_words, fit_vocabulary, places
+from lib.models import input_files
 
 UNKNOWN_BRAND = 0
 
@@ -100,14 +100,12 @@ class CatalogueData:
     Attributes
     ----------
     products : DataFrame
-        Splits, sampling keys, groups and brands.
+        Splits, sampling keys and groups.
     codes : int16 array, shape (rows, 3)
         The class of each level.
     class_names : list of list of str
         The classes of each level; a code is an index.
     paths : int16 array, shape (valid paths, 3)
-    image : float16 array, shape (rows, dimension), memory-mapped
-        Zeros where there is no usable photo.
     """
 
     name: str
@@ -115,7 +113,6 @@ class CatalogueData:
     codes: npt.NDArray[np.int16]
     class_names: list[list[str]]
     paths: npt.NDArray[np.int16]
-    image: npt.NDArray[np.float16]
 
     @property
     def class_counts(self) -> list[int]:
@@ -123,32 +120,33 @@ class CatalogueData:
         return [len(names) for names in self.class_names]
 
     def as_products(self, inputs: Collection[config.Input], text: config.Text) -> Products:
-        """Return all rows with some inputs; nothing of the others is read."""
-        read: dict[str, Callable[[], Column]] = {
-            "brand": lambda: self.products["brand"].to_numpy(object),
-            "text": lambda: Texts.read(self.name, text),
-            "image": lambda: self.image,
-        }
-        return Products(len(self.codes), {name: read[name]() for name in inputs})
+        """Return all rows with some inputs; nothing of the others is read (`lib.models.input_files`)."""
+        return Products(len(self.codes), {name: self._read(name, text) for name in inputs})
+
+    def _read(self, name: config.Input, text: config.Text) -> Column:
+        if name == "text":
+            return Texts.read(self.name, text)
+        if name == "image":  # "r" is enough, but PyTorch warns of arrays that cannot be written to
+            features: Column = np.load(config.build_dir(self.name, *input_files(name, text)), mmap_mode="c")
+            return features
+        path = config.build_dir(self.name, "clean", "products.parquet")
+        return pd.read_parquet(path, columns=[name])[name].to_numpy(object)
 
 
 @lru_cache(maxsize=1)
 def load_catalogue_data(catalogue: str) -> CatalogueData:
-    """Read what the `clean` and `image` stages made; kept in memory for the runs that follow in this process."""
-    columns = ["product_id", "brand", "group", "random_split", "grouped_split", "sampling_key"]
+    """Read what the `clean` stage made; kept in memory for the runs that follow in this process."""
     codes = [f"{level}_code" for level in config.LEVELS]
-    table = pd.read_parquet(
-        files.existing(config.build_dir(catalogue, "clean", "products.parquet")), columns=columns + codes
-    )
+    path = files.existing(config.build_dir(catalogue, "clean", "products.parquet"))
+    columns = ["group", "random_split", "grouped_split", "sampling_key"]
+    table = pd.read_parquet(path, columns=columns + codes)
     taxonomy = files.read_json(config.build_dir(catalogue, "clean", "taxonomy.json"))
-    features = files.existing(config.build_dir(catalogue, "image", "features.npy"))
     return CatalogueData(
         name=catalogue,
         products=table[columns],
         codes=table[codes].to_numpy(np.int16),
         class_names=taxonomy["levels"],
         paths=np.array(taxonomy["paths"], np.int16),
-        image=np.load(features, mmap_mode="c"),  # "r" is enough, but PyTorch warns of arrays that cannot be written to
     )
 
 
@@ -359,6 +357,13 @@ class Vectors:
     Attributes
     ----------
     mean, scale : float32 arrays, shape (dimension,)
+        Mean and standard deviation of each feature; 1 for the latter where it never varies.
+
+    Examples
+    --------
+    >>> vectors = Vectors("image").fit(Products(2, {"image": np.array([[1, 5], [3, 5]], np.float16)}))
+    >>> vectors.mean.tolist(), vectors.scale.tolist()
+    ([2.0, 5.0], [1.0, 1.0])
     """
 
     learnt = ("mean", "scale")
@@ -366,9 +371,18 @@ class Vectors:
     def __init__(self, name: config.Input) -> None:
         self.name = name
 
-    def fit(self, products: Products) -> "Vectors":
-        """Learn mean and standard deviation of each feature."""
-        self.mean, self.scale = statistics_of(np.asarray(products.columns[self.name]))
+    def fit(self, products: Products, rows_at_once: int = 4096) -> "Vectors":
+        """Learn mean and standard deviation of each feature, in float64."""
+        vectors = np.asarray(products.columns[self.name])
+        total, squares = np.zeros(vectors.shape[1]), np.zeros(vectors.shape[1])
+        for start in range(0, len(vectors), rows_at_once):
+            part = vectors[start : start + rows_at_once].astype(np.float64)
+            total += part.sum(axis=0)
+            squares += (part**2).sum(axis=0)
+        mean = total / len(vectors)
+        scale = np.sqrt(np.maximum(squares / len(vectors) - mean**2, 0))
+        scale[scale < 1e-6] = 1
+        self.mean, self.scale = mean.astype(np.float32), scale.astype(np.float32)
         return self
 
     def encode(self, products: Products) -> torch.Tensor:
@@ -377,23 +391,11 @@ class Vectors:
             return torch.zeros(1, len(self.mean)).expand(len(products), -1)
         return torch.from_numpy(np.asarray(products.columns[self.name]))
 
-
-def statistics_of(vectors: npt.NDArray[Any], rows_at_once: int = 4096) -> tuple[npt.NDArray[np.float32], ...]:
-    """Return mean and standard deviation of each feature, float32; 1 where a feature never varies.
-
-    >>> mean, scale = statistics_of(np.array([[1, 5], [3, 5]], np.float16))
-    >>> mean.tolist(), scale.tolist()
-    ([2.0, 5.0], [1.0, 1.0])
-    """
-    total, squares = np.zeros(vectors.shape[1]), np.zeros(vectors.shape[1])
-    for start in range(0, len(vectors), rows_at_once):
-        part = vectors[start : start + rows_at_once].astype(np.float64)
-        total += part.sum(axis=0)
-        squares += (part**2).sum(axis=0)
-    mean = total / len(vectors)
-    scale = np.sqrt(np.maximum(squares / len(vectors) - mean**2, 0))
-    scale[scale < 1e-6] = 1
-    return mean.astype(np.float32), scale.astype(np.float32)
+    def standardize(self, products: Products) -> npt.NDArray[np.float32]:
+        """Return the vectors less their mean, divided by their scale; zeros if there are none."""
+        if self.name not in products.columns:
+            return np.zeros((len(products), len(self.mean)), np.float32)
+        return np.asarray((np.asarray(products.columns[self.name]).astype(np.float32) - self.mean) / self.scale)
 
 
 Encoder = Categories | Bag | Vectors

@@ -18,13 +18,13 @@ from lib.models.inputs import Categories, Products, Vectors
 
 TOLERANCE = 0.3  # accuracy is that of smaller ones, within a tenth of a point, in two thirds of the time
 STEPS_AT_ONCE = 2  # of L-BFGS, between looks at validation rows
-SHARPNESS = 10.0  # zeros and ones, times this, are fair logits
+SHARPNESS = 10.0  # of what ridge regression aims at: one-hot classes, times this, are fair logits
 
 BRAND_SCALE = 8.0
 """Of a one-hot brand beside image features of variance 1: a penalty would all but remove its rare ones."""
 
 
-class Plurality:
+class NaiveModel(Model):
     """The plurality class of each level, whatever the product (paper, Figure 3).
 
     Attributes
@@ -36,22 +36,14 @@ class Plurality:
     learnt = ("counts",)
     counts: list[list[int]]
 
-
-class NaiveModel(Model):
-    """The plurality class."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self.plurality = Plurality()
-        self.pieces = {"plurality": self.plurality}
-
-    def _fit(self, task: Task) -> None:
+    def fit(self, task: Task) -> None:
+        """Count the classes."""
         levels = zip(task.codes.T, self.settings.class_counts, strict=True)
-        self.plurality.counts = [np.bincount(y, minlength=n).tolist() for y, n in levels]
+        self.counts = [np.bincount(y, minlength=n).tolist() for y, n in levels]
 
     def _predict(self, products: Products) -> Predictions:
         """Return the classes' log frequencies, one added to each count, for every row."""
-        shares = [np.array(counts) + 1 for counts in self.plurality.counts]
+        shares = [np.array(counts) + 1 for counts in self.counts]
         logs = [np.log(share / share.sum()).astype(np.float32) for share in shares]
         return Predictions([np.tile(level, (len(products), 1)) for level in logs])
 
@@ -113,37 +105,38 @@ class Machines:
 
 
 class WordsAndBrand:
-    """The columns of a linear model: TF-IDF of word n-grams and one-hot brand, side by side."""
+    """The columns of a linear model: TF-IDF of word n-grams and one-hot brand, side by side.
+
+    Attributes
+    ----------
+    pieces : dict
+        What learns: `text`, `brand`, or both.
+    """
 
     def __init__(self, variant: config.LinearVariant, stop_words: config.StopWords) -> None:
-        self.tfidf = Tfidf(variant.ngrams, variant.min_rows) if "text" in variant.inputs else None
-        self.brand = Categories("brand") if "brand" in variant.inputs else None
         self.stop_words = STOP_WORDS[stop_words]
-
-    @property
-    def pieces(self) -> dict[str, Any]:
-        """What learns."""
-        return {name: piece for name, piece in (("text", self.tfidf), ("brand", self.brand)) if piece is not None}
+        pieces = {"text": Tfidf(variant.ngrams, variant.min_rows), "brand": Categories("brand")}
+        self.pieces: dict[str, Any] = {name: pieces[name] for name in pieces if name in variant.inputs}
 
     def fit(self, products: Products) -> "WordsAndBrand":
         """Choose the columns by what training products have."""
-        if self.tfidf is not None:
-            self.tfidf.fit(products.text.without(self.stop_words))
-        if self.brand is not None:
-            self.brand.fit(products)
+        for name, piece in self.pieces.items():
+            piece.fit(products.text.without(self.stop_words) if name == "text" else products)
         return self
 
     def encode(self, products: Products) -> sparse.csr_array:
         """Return a float32 CSR array, shape (rows, n-grams + brands)."""
-        parts = [] if self.tfidf is None else [self.tfidf.transform(products.text.without(self.stop_words))]
-        parts += [] if self.brand is None else [self.brand.one_hot(products)]
+        parts = [
+            piece.transform(products.text.without(self.stop_words)) if name == "text" else piece.one_hot(products)
+            for name, piece in self.pieces.items()
+        ]
         return sparse.csr_array(sparse.hstack(parts, format="csr"))
 
     @property
     def names(self) -> list[str]:
         """What each column stands for: an n-gram, or `brand: NAME`."""
-        brands = [] if self.brand is None else [f"brand: {brand}" for brand in self.brand.values]
-        return [*([] if self.tfidf is None else self.tfidf.ngrams), *brands]
+        values = {name: piece.ngrams if name == "text" else piece.values for name, piece in self.pieces.items()}
+        return [*values.get("text", []), *(f"brand: {brand}" for brand in values.get("brand", []))]
 
 
 class LinearModel(Model):
@@ -154,9 +147,10 @@ class LinearModel(Model):
         assert isinstance(settings.variant, config.LinearVariant)
         self.columns = WordsAndBrand(settings.variant, settings.text.stop_words)
         self.machines = Machines(settings.variant.C)
-        self.pieces = {**self.columns.pieces, "machines": self.machines}
+        self.pieces = {"machines": self.machines} | self.columns.pieces
 
-    def _fit(self, task: Task) -> None:
+    def fit(self, task: Task) -> None:
+        """Choose the columns, and fit the machines."""
         X = self.columns.fit(task.products).encode(task.products)
         self.machines.fit(X, task.codes, self.settings.class_counts, task.seed)
 
@@ -184,7 +178,7 @@ class LinearImageModel(Model):
         self.pieces = {"image": self.image, "regression": self.regression}
         self.pieces |= {"brand": self.brand} if self.brand else {}
 
-    def _fit(self, task: Task) -> None:
+    def fit(self, task: Task) -> None:
         """Fit the encoders and the regressions; validation rows say when to stop."""
         self.image.fit(task.products)
         if self.brand is not None:
@@ -194,19 +188,11 @@ class LinearImageModel(Model):
 
     def _encode(self, products: Products) -> npt.NDArray[np.float32]:
         """Return a float32 array, shape (rows, dimension + brands); a hidden photo is the average one."""
-        image = standardize(self.image, products)
+        image = self.image.standardize(products)
         return image if self.brand is None else np.hstack([image, BRAND_SCALE * self.brand.one_hot(products).toarray()])
 
     def _predict(self, products: Products) -> Predictions:
         return Predictions(self.regression.log_probabilities(self._encode(products)))
-
-
-def standardize(vectors: Vectors, products: Products) -> npt.NDArray[np.float32]:
-    """Return photos' vectors less their mean, divided by their scale; zeros if there are none."""
-    image = products.image
-    if image is None:
-        return np.zeros((len(products), len(vectors.mean)), np.float32)
-    return np.asarray((image.astype(np.float32) - vectors.mean) / vectors.scale)
 
 
 class SoftmaxRegression:
@@ -248,7 +234,8 @@ class SoftmaxRegression:
         self.class_counts = list(class_counts)
         rows, y = torch.from_numpy(X), torch.from_numpy(codes.astype(np.int64))
         del X
-        targets = _targets(y, self.class_counts)
+        one_hot = [nn.functional.one_hot(level, n) for level, n in zip(y.T, self.class_counts, strict=True)]
+        targets = SHARPNESS * torch.cat(one_hot, dim=1).float()
         mean, bias = rows.mean(dim=0), targets.mean(dim=0)
         rows -= mean
         covariance, cross = rows.T @ rows / len(rows), rows.T @ targets / len(rows)
@@ -258,82 +245,39 @@ class SoftmaxRegression:
             logits = torch.split(held @ (whitening @ weights) + bias, self.class_counts, dim=1)
             return [float((z.argmax(dim=1) == true).float().mean()) for z, true in zip(logits, truth, strict=True)]
 
-        def of_ridge(ridge: float) -> float:
-            whitening = _whitening(covariance, ridge)
-            return sum(accuracies(whitening, whitening.T @ cross, bias))
-
-        self.ridge = max(self.ridges, key=of_ridge)
-        whitening = _whitening(covariance, self.ridge)
+        whitenings = {ridge: _whitening(covariance, ridge) for ridge in self.ridges}
+        self.ridge = max(self.ridges, key=lambda r: sum(accuracies(whitenings[r], whitenings[r].T @ cross, bias)))
+        whitening = whitenings[self.ridge]
         whitened = rows @ whitening
         del rows
-        search = _Search(whitened, y, self.class_counts, whitening.T @ cross, bias)
-        kept = _Kept(self.class_counts)
-        kept.look(0, accuracies(whitening, *search.coefficients()), *search.coefficients())
-        for steps in range(STEPS_AT_ONCE, self.max_steps + 1, STEPS_AT_ONCE):
-            search.go_on()
-            kept.look(steps, accuracies(whitening, *search.coefficients()), *search.coefficients())
-        weights = whitening @ kept.weights
-        self.weights, self.bias, self.steps = weights.numpy(), (kept.bias - mean @ weights).numpy(), kept.steps
+        weights = whitening.T @ cross
+        best, ends = [-1.0] * len(self.class_counts), np.cumsum([0, *self.class_counts])
+        self.steps, best_weights, best_bias = [0] * len(best), weights.clone(), bias.clone()
+        moving = [weights.requires_grad_(), bias.requires_grad_()]
+        optimizer = torch.optim.LBFGS(moving, max_iter=STEPS_AT_ONCE, history_size=10, line_search_fn="strong_wolfe")
+
+        def loss() -> torch.Tensor:
+            optimizer.zero_grad()
+            total = summed_cross_entropy(torch.split(whitened @ weights + bias, self.class_counts, dim=1), y)
+            total.backward()  # type: ignore[no-untyped-call]
+            return total.detach()
+
+        for step in range(0, self.max_steps + 1, STEPS_AT_ONCE):
+            if step:
+                optimizer.step(loss)  # type: ignore[no-untyped-call]
+            for level, accuracy in enumerate(accuracies(whitening, weights.detach(), bias.detach())):
+                if accuracy > best[level]:
+                    best[level], self.steps[level] = accuracy, step
+                    columns = slice(ends[level], ends[level + 1])
+                    best_weights[:, columns], best_bias[columns] = weights.detach()[:, columns], bias.detach()[columns]
+        learnt = whitening @ best_weights
+        self.weights, self.bias = learnt.numpy(), (best_bias - mean @ learnt).numpy()
         return self
 
     def log_probabilities(self, X: np.ndarray) -> list[np.ndarray]:
         """Return each level's log-probabilities, float32, shapes (rows, classes)."""
         logits = torch.from_numpy(X) @ torch.from_numpy(self.weights) + torch.from_numpy(self.bias)
         return [level.log_softmax(dim=1).numpy() for level in torch.split(logits, self.class_counts, dim=1)]
-
-
-class _Kept:
-    """Each level's best coefficients so far."""
-
-    def __init__(self, class_counts: list[int]) -> None:
-        self.class_counts = class_counts
-        self.best, self.steps = [-1.0] * len(class_counts), [0] * len(class_counts)
-        self.weights, self.bias = torch.empty(0), torch.empty(0)
-
-    def look(self, steps: int, accuracies: list[float], weights: torch.Tensor, bias: torch.Tensor) -> None:
-        """Take over the columns of the levels that have become more accurate."""
-        if not len(self.bias):
-            self.weights, self.bias = weights.clone(), bias.clone()
-        ends = np.cumsum([0, *self.class_counts])
-        for level, accuracy in enumerate(accuracies):
-            if accuracy > self.best[level]:
-                self.best[level], self.steps[level] = accuracy, steps
-                columns = slice(ends[level], ends[level + 1])
-                self.weights[:, columns], self.bias[columns] = weights[:, columns], bias[columns]
-
-
-class _Search:
-    """L-BFGS on the summed cross-entropy of all levels, a few steps at a time, over whitened features."""
-
-    def __init__(
-        self, X: torch.Tensor, y: torch.Tensor, class_counts: list[int], weights: torch.Tensor, bias: torch.Tensor
-    ) -> None:
-        self.X, self.y, self.class_counts = X, y, class_counts
-        self.weights, self.bias = weights.clone().requires_grad_(), bias.clone().requires_grad_()
-        self.optimizer = torch.optim.LBFGS(
-            [self.weights, self.bias], max_iter=STEPS_AT_ONCE, history_size=10, line_search_fn="strong_wolfe"
-        )
-
-    def go_on(self) -> None:
-        """Take some steps."""
-        self.optimizer.step(self._loss)  # type: ignore[no-untyped-call]
-
-    def coefficients(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return weights and bias as they are now."""
-        return self.weights.detach(), self.bias.detach()
-
-    def _loss(self) -> torch.Tensor:
-        self.optimizer.zero_grad()
-        logits = torch.split(self.X @ self.weights + self.bias, self.class_counts, dim=1)
-        loss = summed_cross_entropy(logits, self.y)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
-
-
-def _targets(y: torch.Tensor, class_counts: list[int]) -> torch.Tensor:
-    """Return what ridge regression aims at, shape (rows, classes of all levels): one-hot classes as fair logits."""
-    one_hot = [nn.functional.one_hot(level, n) for level, n in zip(y.T, class_counts, strict=True)]
-    return SHARPNESS * torch.cat(one_hot, dim=1).float()
 
 
 def _whitening(covariance: torch.Tensor, ridge: float) -> torch.Tensor:

@@ -3,7 +3,7 @@
 On a processor `lib/models/lstm_kernel.py` runs the recurrence; elsewhere PyTorch does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -12,10 +12,9 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from lib import config
-from lib.features.text import STOP_WORDS, fit_vocabulary
-from lib.models.base import Dropout, Network, Settings, summed_cross_entropy
+from lib.models.base import Dropout, Network, Settings, make_encoders
 from lib.models.chains import Chain, initialise
-from lib.models.inputs import UNKNOWN_BRAND, Batch, Categories, Products, Ragged, Vectors
+from lib.models.inputs import UNKNOWN_BRAND, Bag, Batch, Categories, Products, Ragged
 from lib.models.lstm_kernel import Ends, run_lstm
 
 NO_TOKENS, UNKNOWN = 0, 1
@@ -25,28 +24,16 @@ OWN_TOKENS = 2
 """Tokens before that of the first word."""
 
 
-class Tokens:
+class Tokens(Bag):
     """Texts as sequences of tokens, with the brand as the last one if it is an input.
 
     A word outside the vocabulary is left out before a text is cut. Word `j` of the vocabulary is token `j + 2`, and
     brand `b`, from 1, is token `len(vocabulary) + 1 + b`.
-
-    Attributes
-    ----------
-    vocabulary : list of str
-        The most frequent words of training rows, most frequent first.
     """
 
-    learnt = ("vocabulary",)
-
     def __init__(self, max_words: int, length: int, stop_words: config.StopWords, brand: Categories | None) -> None:
-        self.max_words, self.length, self.stop_words, self.brand = max_words, length, STOP_WORDS[stop_words], brand
-        self.vocabulary: list[str] = []
-
-    def fit(self, products: Products) -> "Tokens":
-        """Choose the words."""
-        self.vocabulary = fit_vocabulary(products.text.without(self.stop_words), self.max_words)
-        return self
+        super().__init__(max_words, stop_words)
+        self.length, self.brand = length, brand
 
     @property
     def count(self) -> int:
@@ -74,11 +61,9 @@ class Tokens:
 
 def encoders_of(settings: Settings) -> dict[str, Any]:
     """Return what is to be fitted on training products, by input."""
-    text, inputs = settings.text, settings.variant.inputs
-    brand = Categories("brand") if "brand" in inputs else None
-    tokens = Tokens(text.max_sequence_words, text.sequence_length, settings.stop_words, brand)
-    found: dict[str, Any] = {"text": tokens} if brand is None else {"brand": brand, "text": tokens}
-    return found | ({"image": Vectors("image")} if "image" in inputs else {})
+    text, encoders = settings.text, make_encoders(settings)
+    words = text.max_sequence_words, text.sequence_length
+    return encoders | {"text": Tokens(*words, settings.stop_words, encoders.get("brand"))}
 
 
 class Packed(NamedTuple):
@@ -169,46 +154,26 @@ class Encoder(nn.Module):
 
 
 class MultitaskLSTM(Network):
-    """One LSTM over words and brand, optionally beside the photo, and a softmax for each level (paper, section 5).
-
-    Parameters
-    ----------
-    image_size : int
-        Dimension of the image vector; 0 if the photo is not an input.
-    dropout, input_dropout : float
-        On what the softmax reads, and on the image vector.
-    """
+    """One LSTM over words and brand, optionally beside the photo, and a softmax for each level (paper, section 5)."""
 
     rows_at_once = 512  # with outputs of every token
-
-    def __init__(
-        self, encoder: Encoder, class_counts: Sequence[int], image_size: int, dropout: float, input_dropout: float
-    ) -> None:
-        super().__init__()
-        hidden_size = encoder.lstm.hidden_size
-        self.encoder, self.class_counts = encoder, list(class_counts)
-        self.dropout, self.input_dropout = Dropout(dropout), Dropout(input_dropout)
-        self.image = nn.Linear(image_size, hidden_size) if image_size else None
-        self.image_mean = nn.Buffer(torch.zeros(image_size))
-        self.image_scale = nn.Buffer(torch.ones(image_size))
-        self.heads = nn.Linear(hidden_size * (2 if image_size else 1), sum(class_counts))
-        initialise([self.heads] if self.image is None else [self.image, self.heads])
-
     make_encoders = staticmethod(encoders_of)
 
-    @classmethod
-    def make(cls, settings: Settings, encoders: Mapping[str, Any]) -> "MultitaskLSTM":
-        """Make an untrained network of a variant's and a recipe's settings."""
+    def __init__(self, settings: Settings, encoders: Mapping[str, Any]) -> None:
+        super().__init__(settings, encoders)
         variant, recipe, image = settings.variant, settings.recipe, encoders.get("image")
         assert isinstance(variant, config.LSTMMultitaskVariant)
         assert recipe is not None
-        encoder = Encoder(encoders["text"].count, variant.embedding_size, variant.hidden_size)
-        dimension = 0 if image is None else len(image.mean)
-        network = cls(encoder, settings.class_counts, dimension, recipe.hidden_dropout, recipe.input_dropout)
+        size, image_size = variant.hidden_size, 0 if image is None else len(image.mean)
+        self.encoder = Encoder(encoders["text"].count, variant.embedding_size, size)
+        self.dropout, self.input_dropout = Dropout(recipe.hidden_dropout), Dropout(recipe.input_dropout)
+        self.image = nn.Linear(image_size, size) if image_size else None
+        self.image_mean, self.image_scale = nn.Buffer(torch.zeros(image_size)), nn.Buffer(torch.ones(image_size))
         if image is not None and recipe.standardize_image:
-            network.image_mean.copy_(torch.from_numpy(image.mean))
-            network.image_scale.copy_(torch.from_numpy(image.scale))
-        return network
+            self.image_mean.copy_(torch.from_numpy(image.mean))
+            self.image_scale.copy_(torch.from_numpy(image.scale))
+        self.heads = nn.Linear(size * (2 if image_size else 1), sum(self.class_counts))
+        initialise([self.heads] if self.image is None else [self.image, self.heads])
 
     def forward(self, batch: Batch) -> list[torch.Tensor]:
         """Return each level's logits, shapes (rows, classes)."""
@@ -218,54 +183,29 @@ class MultitaskLSTM(Network):
             hidden = torch.cat([hidden, self.image(image).relu()], dim=1)
         return list(torch.split(self.heads(self.dropout(hidden)), self.class_counts, dim=1))
 
-    def loss(self, batch: Batch) -> torch.Tensor:
-        """Return the sum over the levels of the mean cross-entropy."""
-        return summed_cross_entropy(self(batch), batch.codes)
-
 
 class ChainedLSTM(Chain):
     """Three LSTMs, each over words, brand and, as the last token, the class of the level before.
 
-    Parameters
-    ----------
-    tokens : int
-        Number of distinct tokens of words and brands; the classes' tokens come behind them.
-    leak_own_label : bool
-        Whether the last token is the level's own class in training, and the parent's when predicting (original code).
+    The classes' tokens come behind those of words and brands. With the recipe's `leak_own_label`, the last token is the
+    level's own class in training, and the parent's when predicting (original code).
     """
-
-    def __init__(
-        self,
-        tokens: int,
-        embedding_size: int,
-        hidden_size: int,
-        class_counts: Sequence[int],
-        dropout: float,
-        leak_own_label: bool,
-    ) -> None:
-        super().__init__()
-        self.tokens, self.class_counts, self.leak_own_label = tokens, list(class_counts), leak_own_label
-        parents = [0, *class_counts[:-1]]
-        if leak_own_label:
-            parents = [0, *map(max, class_counts[:-1], class_counts[1:])]
-        self.encoders = nn.ModuleList(Encoder(tokens + extra, embedding_size, hidden_size) for extra in parents)
-        self.heads = nn.ModuleList(nn.Linear(hidden_size, classes) for classes in class_counts)
-        self.dropout = Dropout(dropout)
-        initialise(self.heads)
 
     make_encoders = staticmethod(encoders_of)
 
-    @classmethod
-    def make(cls, settings: Settings, encoders: Mapping[str, Any]) -> "ChainedLSTM":
-        """Make an untrained network of a variant's and a recipe's settings."""
-        variant, recipe = settings.variant, settings.recipe
+    def __init__(self, settings: Settings, encoders: Mapping[str, Any]) -> None:
+        super().__init__(settings, encoders)
+        variant, recipe, counts = settings.variant, settings.recipe, settings.class_counts
         assert isinstance(variant, config.LSTMVariant)
         assert recipe is not None
-        sizes = variant.embedding_size, variant.hidden_size
-        counts, dropout = settings.class_counts, recipe.hidden_dropout
-        network = cls(encoders["text"].count, *sizes, counts, dropout, recipe.leak_own_label)
-        network.decodings, network.beam_width = variant.decodings, variant.beam_width
-        return network
+        self.tokens, self.leak_own_label = encoders["text"].count, recipe.leak_own_label
+        sizes, parents = (variant.embedding_size, variant.hidden_size), [0, *counts[:-1]]
+        if self.leak_own_label:
+            parents = [0, *map(max, counts[:-1], counts[1:])]
+        self.encoders = nn.ModuleList(Encoder(self.tokens + extra, *sizes) for extra in parents)
+        self.heads = nn.ModuleList(nn.Linear(variant.hidden_size, classes) for classes in counts)
+        self.dropout = Dropout(recipe.hidden_dropout)
+        initialise(self.heads)
 
     def forward(self, batch: Batch) -> list[torch.Tensor]:
         """Return each level's logits, with the class as last token that training gives, shapes (rows, classes)."""

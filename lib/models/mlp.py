@@ -5,7 +5,7 @@ path share (the trunk); behind these, each level has a softmax of its own (a hea
 become numbers stands in `lib/models/inputs.py`, and how it is trained in `lib/training/loop.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -43,30 +43,16 @@ class BinaryBag(nn.EmbeddingBag):
 
 
 class Dense(nn.Linear):
-    """The part of the first layer that reads a vector, standardised or as it is."""
+    """The part of the first layer that reads a vector, less `mean` and divided by `scale`."""
 
-    def __init__(self, encoder: Vectors, hidden_size: int, standardize: bool) -> None:
-        self.inputs = len(encoder.mean)
-        super().__init__(self.inputs, hidden_size, bias=False)
-        mean, scale = torch.from_numpy(encoder.mean), torch.from_numpy(encoder.scale)
-        self.mean = nn.Buffer(mean if standardize else torch.zeros_like(mean))
-        self.scale = nn.Buffer(scale if standardize else torch.ones_like(scale))
+    def __init__(self, inputs: int, hidden_size: int) -> None:
+        self.inputs = inputs
+        super().__init__(inputs, hidden_size, bias=False)
+        self.mean, self.scale = nn.Buffer(torch.zeros(inputs)), nn.Buffer(torch.ones(inputs))
 
     def forward(self, vectors: torch.Tensor, dropout: Dropout) -> torch.Tensor:  # type: ignore[override]
-        """Return (rows, hidden size); `vectors` has shape (rows, dimension)."""
-        return super().forward(dropout((vectors.float() - self.mean) / self.scale))
-
-
-class Number(nn.Linear):
-    """The part of the first layer that reads a category's number as if it were a quantity (the original code)."""
-
-    def __init__(self, encoder: Categories, hidden_size: int) -> None:
-        self.inputs = 1
-        super().__init__(1, hidden_size, bias=False)
-
-    def forward(self, numbers: torch.Tensor, dropout: Dropout) -> torch.Tensor:  # type: ignore[override]
-        """Return (rows, hidden size); `numbers` has shape (rows,)."""
-        return super().forward(dropout(numbers[:, None].float()))
+        """Return (rows, hidden size); `vectors` has shape (rows, dimension), or (rows,) if they are numbers."""
+        return super().forward(dropout((vectors.reshape(-1, self.inputs).float() - self.mean) / self.scale))
 
 
 class InputLayer(nn.Module):
@@ -79,35 +65,31 @@ class InputLayer(nn.Module):
     ----------
     encoders : dict
         Input -> its fitted encoder.
-    dropout : float
-        Share of the inputs that is left out in training (paper, section 3.3).
-    scalar_brand : bool
-        Whether the brand's number is one input, as it is, instead of the one-hot brand.
+    recipe : Recipe
+        It says what share of the inputs is left out in training (paper, section 3.3), whether vectors are standardised,
+        and whether the brand's number is one input, as it is (the original code), instead of the one-hot brand.
     modality_dropout : float
-        Share of the rows whose brand is hidden in training, and likewise their words and their photo; never all of
-        them. A layer that is trained so takes an image vector of zeros for a photo that is missing, and lets it add
-        nothing.
+        Share of the rows whose brand is hidden in training, and likewise each other input; never all of them. A layer
+        that is trained so takes an image vector of zeros for a photo that is missing, and lets it add nothing.
     """
 
     def __init__(
-        self,
-        encoders: Mapping[str, Encoder],
-        hidden_size: int,
-        dropout: float,
-        standardize: bool = False,
-        scalar_brand: bool = False,
-        modality_dropout: float = 0.0,
+        self, encoders: Mapping[str, Encoder], hidden_size: int, recipe: config.Recipe, modality_dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.dropout, self.modality_dropout = Dropout(dropout), modality_dropout
+        self.dropout, self.modality_dropout = Dropout(recipe.input_dropout), modality_dropout
+        scalar = "brand" if recipe.brand_encoding == "scalar" else None
         layers: dict[str, Any] = {}
-        for name, encoder in sorted(encoders.items(), key=lambda item: scalar_brand and item[0] == "brand"):
+        for name, encoder in sorted(encoders.items(), key=lambda item: item[0] == scalar):
             if isinstance(encoder, Vectors):
-                layers[name] = Dense(encoder, hidden_size, standardize)
+                layers[name] = Dense(len(encoder.mean), hidden_size)
+                if recipe.standardize_image:
+                    layers[name].mean.copy_(torch.from_numpy(encoder.mean))
+                    layers[name].scale.copy_(torch.from_numpy(encoder.scale))
             elif isinstance(encoder, Bag):
                 layers[name] = BinaryBag(encoder, hidden_size)
             else:
-                layers[name] = Number(encoder, hidden_size) if scalar_brand else OneHot(encoder, hidden_size)
+                layers[name] = Dense(1, hidden_size) if name == scalar else OneHot(encoder, hidden_size)
         # The parts of the weight matrix are drawn as Glorot and Bengio (2010) would draw the whole.
         bound = (6 / (sum(layer.inputs for layer in layers.values()) + hidden_size)) ** 0.5
         for layer in layers.values():
@@ -137,7 +119,7 @@ class InputLayer(nn.Module):
         shown = dict(zip(self.layers, drawn, strict=True))
         for name, layer in self.layers.items():
             if isinstance(layer, Dense):
-                shown[name] = shown[name] & (batch.columns[name] != 0).any(dim=1)
+                shown[name] = shown[name] & (batch.columns[name].reshape(rows, -1) != 0).any(dim=1)
         return {name: flags.float() for name, flags in shown.items()}
 
 
@@ -150,42 +132,20 @@ def make_trunk(hidden_size: int, hidden_layers: int, dropout: float) -> nn.Seque
 
 
 class MultitaskMLP(Network):
-    """One trunk of dense layers with ReLU and dropout, and a softmax for each level (paper, Figure 1).
+    """One trunk of dense layers with ReLU and dropout, and a softmax for each level (paper, Figure 1)."""
 
-    Parameters
-    ----------
-    input_layer : InputLayer
-        The first hidden layer.
-    class_counts : sequence of int
-        Number of classes of each level.
-    hidden_layers : int
-        Number of hidden layers, the first included.
-    dropout : float
-        Dropout on every hidden layer.
-    """
-
-    def __init__(
-        self, input_layer: InputLayer, class_counts: Sequence[int], hidden_layers: int, dropout: float
-    ) -> None:
-        super().__init__()
-        hidden_size = len(input_layer.bias)
-        self.input_layer = input_layer
-        self.trunk = make_trunk(hidden_size, hidden_layers, dropout)
-        self.heads = nn.Linear(hidden_size, sum(class_counts))  # all levels' softmaxes in one matrix
-        self.class_counts = list(class_counts)
+    def __init__(self, settings: Settings, encoders: Mapping[str, Encoder]) -> None:
+        super().__init__(settings, encoders)
+        variant, recipe = settings.variant, settings.recipe
+        assert isinstance(variant, config.MLPVariant)
+        assert recipe is not None
+        self.input_layer = InputLayer(encoders, variant.hidden_size, recipe, variant.modality_dropout)
+        self.trunk = make_trunk(variant.hidden_size, variant.hidden_layers, recipe.hidden_dropout)
+        self.heads = nn.Linear(variant.hidden_size, sum(self.class_counts))  # all levels' softmaxes in one matrix
         for module in [*self.trunk, self.heads]:
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
-
-    @classmethod
-    def make(cls, settings: Settings, encoders: Mapping[str, Encoder]) -> "MultitaskMLP":
-        """Make an untrained network of a variant's and a recipe's settings."""
-        variant, recipe = settings.variant, settings.recipe
-        assert isinstance(variant, config.MLPVariant)
-        assert recipe is not None
-        first = make_input_layer(variant, recipe, encoders, variant.modality_dropout)
-        return cls(first, settings.class_counts, variant.hidden_layers, recipe.hidden_dropout)
 
     def forward(self, batch: Batch) -> list[torch.Tensor]:
         """Return each level's logits, shapes (rows, classes)."""
@@ -196,17 +156,3 @@ class MultitaskMLP(Network):
         """Return the sum over the levels of the mean cross-entropy (paper, section 3.3)."""
         levels = zip(self(batch), batch.codes.T, strict=True)
         return torch.stack([nn.functional.cross_entropy(logits, codes) for logits, codes in levels]).sum()
-
-
-def make_input_layer(
-    variant: config.DenseVariant, recipe: config.Recipe, encoders: Mapping[str, Encoder], modality_dropout: float = 0.0
-) -> InputLayer:
-    """Make the first layer of a variant that is trained by a recipe."""
-    return InputLayer(
-        encoders,
-        variant.hidden_size,
-        recipe.input_dropout,
-        standardize=recipe.standardize_image,
-        scalar_brand=recipe.brand_encoding == "scalar",
-        modality_dropout=modality_dropout,
-    )

@@ -27,7 +27,7 @@ import pandas as pd
 
 from lib import config, files
 from lib.exceptions import StudyError
-from lib.models import classes_of
+from lib.models import classes_of, input_files
 from lib.training.runs import NO_RECIPE, Run, has_recipe
 
 ROOT = "lib.training.run"
@@ -66,23 +66,18 @@ def ingredients(
     device
         What networks are trained on.
     """
-    reads, clean = variant.inputs, config.build_dir(catalogue, "clean")
+    paths = {name: input_files(name, run.text) for name in variant.inputs}
     columns = [f"{run.split}_split", "group", "sampling_key", *(f"{level}_code" for level in config.LEVELS)]
-    inputs = {
-        "products": _hash(clean / "products.parquet", *columns, *(["brand"] if "brand" in reads else [])),
-        "taxonomy": _hash(clean / "taxonomy.json"),
-    }
-    if "text" in reads:
-        texts = config.build_dir(catalogue, "text")
-        inputs |= {"text": _hash(texts / f"{run.text}.npz"), "words": _hash(texts / "words.json")}
-    if "image" in reads:
-        inputs["image"] = _hash(config.build_dir(catalogue, "image", "features.npy"))
+    columns += sorted(name for name in paths if not paths[name])
+    clean = config.build_dir(catalogue, "clean")
+    inputs = {"products": _hash(clean / "products.parquet", *columns), "taxonomy": _hash(clean / "taxonomy.json")}
+    inputs |= {path: _hash(config.build_dir(catalogue, path)) for name in paths for path in paths[name]}
     return {
         "inputs": inputs,
         "run": {"split": run.split, "size": run.size, "seed": run.seed},
         "variant": variant.model_dump(mode="json"),
         "recipe": None if run.recipe == NO_RECIPE else params.recipes[run.recipe].model_dump(mode="json"),
-        "text": params.text.model_dump(mode="json") if "text" in reads else None,
+        "text": params.text.model_dump(mode="json") if "text" in variant.inputs else None,
         "classes": sorted(classes_of(variant)),
         "sources": sources(variant),
         "versions": {name: version(name) for name in LIBRARIES},

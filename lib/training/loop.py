@@ -2,10 +2,11 @@
 
 import logging
 import warnings
+from collections.abc import Callable
 from copy import deepcopy
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,7 +17,6 @@ from lib.config import Recipe
 from lib.exceptions import StudyError
 from lib.models.base import Network
 from lib.models.inputs import Batch, Batches, Inputs
-from lib.training.optimizers import RowwiseAdadelta, RowwiseAdamW
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # hundreds of short fits need no banner each
 warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)  # by Lightning
@@ -49,23 +49,16 @@ def fit_network(
         For each epoch `epoch` (from 1), `loss` (mean of the batches), `lr` (after its last update) and
         `validation_accuracy` (mean of the levels; None where it was not looked at).
     """
-    stops = recipe.patience is not None and len(held) > 0
     module = _Classifier(network, train, held, recipe, seed)
     callbacks: list[Callback] = []
+    stops, resume = recipe.patience is not None and len(held) > 0, None
     if recipe.patience is not None and stops:
         callbacks += [_BestWeights(), EarlyStopping(MONITORED, patience=recipe.patience, mode="max")]
     if checkpoint_dir is not None:
         every = ceil(UPDATES_BETWEEN_CHECKPOINTS / module.updates_per_epoch)
-        callbacks.append(
-            ModelCheckpoint(
-                checkpoint_dir,
-                filename="last",
-                every_n_epochs=every,
-                save_on_train_epoch_end=True,
-                enable_version_counter=False,
-            )
-        )
-    checkpoint = None if checkpoint_dir is None else checkpoint_dir / "last.ckpt"
+        options: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+        callbacks.append(ModelCheckpoint(checkpoint_dir, filename="last", every_n_epochs=every, **options))
+        resume = checkpoint if (checkpoint := checkpoint_dir / "last.ckpt").exists() else None
     trainer = pl.Trainer(
         accelerator=accelerator,
         devices=1,
@@ -80,7 +73,6 @@ def fit_network(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    resume = checkpoint if checkpoint is not None and checkpoint.exists() else None
     trainer.fit(module, ckpt_path=resume, weights_only=True)
     network.eval()
     return module.history
@@ -192,3 +184,95 @@ class _Classifier(pl.LightningModule):
 
     def _epoch_seed(self) -> int:
         return int(np.random.SeedSequence([self.seed, self.current_epoch]).generate_state(1)[0])
+
+
+class _Rows(NamedTuple):
+    """Rows of a parameter that are to be updated: their weights and gradients, and what the optimizer knows of them.
+
+    Attributes
+    ----------
+    skipped : float tensor, shape (rows, 1)
+        Updates that each row was not in since its last one.
+    """
+
+    numbers: torch.Tensor
+    weights: torch.Tensor
+    gradient: torch.Tensor
+    skipped: torch.Tensor
+    state: dict[str, Any]
+
+
+class _Rowwise(torch.optim.Optimizer):
+    """Updates only the embeddings of the words in a batch, and leaves the other parameters to PyTorch, bit by bit.
+
+    A batch holds some hundreds or thousands of 50,000 words; to update the embeddings of all can cost more than the
+    LSTM. A parameter whose gradient is sparse is updated here, a row at a time, only where the batch has that row.
+    """
+
+    averages: tuple[str, ...] = ("squares",)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Do one update; the rows' gradients are then taken away, so that the next class sees the others alone."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None or not parameter.grad.is_sparse:
+                    continue
+                gradient, state = parameter.grad.coalesce(), self.state[parameter]
+                rows, parameter.grad = gradient.indices()[0], None
+                if not state:  # "step" is PyTorch's own name and kind, which it asks for when a state is loaded
+                    state |= {"step": torch.tensor(0.0), "seen": parameter.new_zeros(len(parameter), 1)}
+                    state |= {name: torch.zeros_like(parameter) for name in self.averages}
+                state["step"] += 1
+                step = state["step"].to(rows.device)
+                skipped = step - 1 - state["seen"][rows]
+                state["seen"][rows] = step
+                parameter[rows] = self._moved(group, _Rows(rows, parameter[rows], gradient.values(), skipped, state))
+        super().step()
+        return loss
+
+    def _moved(self, group: dict[str, Any], of: _Rows) -> torch.Tensor:
+        """Return the rows' new weights."""
+        raise NotImplementedError
+
+
+class RowwiseAdadelta(_Rowwise, torch.optim.Adadelta):
+    """Adadelta (Zeiler, 2012), the same as PyTorch's whether gradients are sparse or not.
+
+    A row without a gradient does not move, and its two averages shrink by `rho` in every update. That is made up for
+    when the row is next in a batch, so nothing is left out.
+    """
+
+    averages = ("squares", "deltas")
+
+    def _moved(self, group: dict[str, Any], of: _Rows) -> torch.Tensor:
+        rho, eps, squares, deltas = group["rho"], group["eps"], of.state["squares"], of.state["deltas"]
+        square = squares[of.numbers] * rho ** (of.skipped + 1) + (1 - rho) * of.gradient.square()
+        delta = deltas[of.numbers] * rho**of.skipped
+        change = (delta + eps).sqrt() / (square + eps).sqrt() * of.gradient
+        squares[of.numbers] = square
+        deltas[of.numbers] = delta * rho + (1 - rho) * change.square()
+        moved: torch.Tensor = of.weights - group["lr"] * change
+        return moved
+
+
+class RowwiseAdamW(_Rowwise, torch.optim.AdamW):
+    """AdamW (Loshchilov and Hutter, 2019); for sparse gradients without its first moment.
+
+    AdamW spreads a gradient over some ten updates, of which most would fall on rows that are not in the batch. Here a
+    row takes the whole of the step at once. Its second moment shrinks as if the row had been in every batch. Weight
+    decay comes with the row's updates only.
+    """
+
+    def _moved(self, group: dict[str, Any], of: _Rows) -> torch.Tensor:
+        beta, eps, squares = group["betas"][1], group["eps"], of.state["squares"]
+        square = squares[of.numbers] * beta ** (of.skipped + 1) + (1 - beta) * of.gradient.square()
+        squares[of.numbers] = square
+        unbiased = square / (1 - beta ** float(of.state["step"]))
+        kept = of.weights * (1 - group["lr"] * group["weight_decay"])
+        moved: torch.Tensor = kept - group["lr"] * of.gradient / (unbiased.sqrt() + eps)
+        return moved

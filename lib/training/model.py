@@ -3,7 +3,6 @@
 What the study trains is what a tagger loads. Which class builds which kind of model stands in `lib/models/__init__.py`.
 """
 
-from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from safetensors import SafetensorError
 from lib import config, files
 from lib.exceptions import StudyError
 from lib.models import MODELS
-from lib.models.base import FORMAT, SETTINGS, Codes, Decoded, Model, Network, Predictions, Settings, Task
+from lib.models.base import FORMAT, SETTINGS, Codes, Model, Network, Predictions, Settings, Task
 from lib.models.inputs import Batches, Inputs, Products
 from lib.training.loop import fit_network
 
@@ -33,13 +32,14 @@ def make_model(
     settings = Settings(variant, recipe, text, list(class_counts), paths, accelerator)
     module, name = MODELS[variant.model].rsplit(".", 1)
     kind: Any = getattr(import_module(module), name)
+    made: Model
     if issubclass(kind, Network):
-        return NetworkModel(settings, kind)
-    if isinstance(variant, config.PartsVariant):
+        made = NetworkModel(settings, kind)
+    elif isinstance(variant, config.PartsVariant):
         rest = (recipe, text, class_counts, None, accelerator)
-        made: Model = kind(settings, {name: make_model(part, *rest) for name, part in variant.of.items()})
-        return made
-    made = kind(settings)
+        made = kind(settings, {name: make_model(part, *rest) for name, part in variant.of.items()})
+    else:
+        made = kind(settings)
     return made
 
 
@@ -84,14 +84,8 @@ class NetworkModel(Model):
         self.kind = kind
         self.pieces = kind.make_encoders(settings)
         self.network: Network
-        self._history: list[dict[str, Any]] = []
 
-    @property
-    def history(self) -> list[dict[str, Any]]:
-        """How the training went (`lib.training.loop.fit_network`)."""
-        return self._history
-
-    def _fit(self, task: Task) -> None:
+    def fit(self, task: Task) -> None:
         """Encode the inputs and train by the recipe."""
         recipe = self.settings.recipe
         if recipe is None:
@@ -100,9 +94,9 @@ class NetworkModel(Model):
             encoder.fit(task.products)
         rows = self.encode(task.products, task.codes), self.encode(task.held, task.held_codes)
         torch.manual_seed(task.seed)
-        self.network = self.kind.make(self.settings, self.pieces)
+        self.network = self.kind(self.settings, self.pieces)
         accelerator = self.settings.accelerator
-        self._history = fit_network(self.network, *rows, recipe, task.seed, accelerator, task.checkpoints)
+        self.history = fit_network(self.network, *rows, recipe, task.seed, accelerator, task.checkpoints)
 
     def encode(self, products: Products, codes: Codes) -> Inputs:
         """Return what the network reads of products, and their true classes, as tensors."""
@@ -119,10 +113,7 @@ class NetworkModel(Model):
             order = torch.argsort(batches.order)
             said = {name: torch.cat([part[name] for part in read])[order].numpy() for name in read[0]}
         levels = [said.pop(str(level)).astype(np.float16) for level in range(len(self.settings.class_counts))]
-        decodings: Mapping[Any, Decoded] = {
-            name: Decoded(said[name], said[f"{name}_scores"]) for name in said if f"{name}_scores" in said
-        }
-        return Predictions(levels, decodings)
+        return Predictions(levels, said)
 
     def _state(self) -> dict[str, Any]:
         weights = {f"network.{name}": tensor.numpy() for name, tensor in self.network.state_dict().items()}
@@ -130,6 +121,6 @@ class NetworkModel(Model):
 
     def _restore(self, state: dict[str, Any]) -> None:
         super()._restore(state)
-        self.network = self.kind.make(self.settings, self.pieces).eval()
+        self.network = self.kind(self.settings, self.pieces).eval()
         weights = {name.partition(".")[2]: value for name, value in state.items() if name.startswith("network.")}
         self.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})

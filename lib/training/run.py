@@ -7,7 +7,7 @@ import torch
 
 from lib import config, files
 from lib.clean.splits import test_rows, training_rows, tuning_rows
-from lib.models.base import Predictions
+from lib.models.base import Predictions, Task
 from lib.models.inputs import load_catalogue_data
 from lib.training import metrics
 from lib.training.metrics import Way, correctness, decode, independent, pack, valid_path
@@ -42,7 +42,8 @@ def do_run(
     model = make_model(variant, recipe, params.text, data.class_counts, data.paths, params.accelerator)
     share = variant.tuning_share if isinstance(variant, config.PathFusionVariant) else None
     tuning = None if share is None else tuning_rows(data.products, held, share)
-    model.fit(of["train"], data.codes[train], of["validation"], data.codes[held], run.seed, tuning, checkpoints)
+    held_codes = data.codes[held]
+    model.fit(Task(of["train"], data.codes[train], of["validation"], held_codes, run.seed, tuning, checkpoints))
 
     predictions = {part: _in_half_precision(model.predict(of[part])) for part in rows}
     decoded = {part: _decode(variant, predictions[part], data.paths, part) for part in ("test", "train")}
@@ -66,7 +67,7 @@ def _decode(variant: config.Variant, predictions: Predictions, paths: np.ndarray
     """Decode in each way that a variant is measured in; on training rows in the usual one alone, and a chain's own."""
     if isinstance(variant, config.PathFusionVariant):
         return {"valid_path": valid_path(predictions.levels, paths)}
-    own = {name: chain.codes[:, 0] for name, chain in predictions.decoded.items()}
+    own = {name: codes[:, 0] for name, codes in predictions.decoded.items() if not name.endswith("_scores")}
     levels = predictions.levels
     return (decode(levels, paths) if part == "test" else {"independent": independent(levels)}) | own
 
@@ -78,7 +79,6 @@ def _write_predictions(
     arrays = {f"train_{'predicted' if name == 'independent' else name}": codes for name, codes in on_train.items()}
     arrays |= {f"{part}_rows": numbers.astype(np.int32) for part, numbers in rows.items()}
     for part in ("validation", "test"):
-        arrays |= {f"{part}_{level}": array for level, array in enumerate(predictions[part].levels)}
-        for decoding, chain in predictions[part].decoded.items():
-            arrays |= {f"{part}_{decoding}": chain.codes, f"{part}_{decoding}_scores": chain.scores}
+        levels, decoded = predictions[part]
+        arrays |= {f"{part}_{name}": array for name, array in (*enumerate(levels), *decoded.items())}
     np.savez_compressed(path, allow_pickle=False, **arrays)

@@ -1,6 +1,7 @@
 """The experiment grid: which runs a variant has."""
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 from lib import config
@@ -42,25 +43,22 @@ def grid(name: str, params: config.Params, catalogue: str) -> list[Run]:
     What cannot differ is run once: a model without a recipe once for all recipes, a variant that reads no text once
     for both texts, and a model that has no chance in it once for all seeds where the seed draws no rows either.
     """
-    variant, facts = config.get_variant(params, name), config.load_catalogue(catalogue)
-    found = {
-        Run(recipe if has_recipe(variant) else NO_RECIPE, _text(variant, line), split, size, seed)
-        for experiment in config.experiments(catalogue, params)
-        for line in params.runs.get(experiment, [])
-        if line.variants is None or name in line.variants
-        for recipe in line.recipes
-        for split in line.splits
-        for size in _sizes(line, facts)
-        for seed in range(_seeds(variant, line, size, facts))
-    }
+    variant, facts, found = config.get_variant(params, name), config.load_catalogue(catalogue), set()
+    lines = [line for experiment in config.experiments(catalogue, params) for line in params.runs.get(experiment, [])]
+    for line in (line for line in lines if line.variants is None or name in line.variants):
+        recipes = line.recipes if has_recipe(variant) else [NO_RECIPE]
+        text: config.Text = line.text if "text" in variant.inputs else "masked"
+        for recipe, split, size in product(recipes, line.splits, _sizes(line, facts)):
+            has_chance = size != "all" or recipe != NO_RECIPE
+            seeds = min(line.seeds or facts.seeds, facts.seeds) if has_chance else 1
+            found |= {Run(recipe, text, split, size, seed) for seed in range(seeds)}
     return sorted(found, key=lambda run: (-rows_of(run.size), run.recipe, run.text, run.split, run.seed))
 
 
 def has_recipe(variant: config.Variant) -> bool:
     """Tell whether gradient descent trains a model, or a part of it."""
-    if isinstance(variant, config.PartsVariant):
-        return any(map(has_recipe, variant.of.values()))
-    return not isinstance(variant, config.NaiveVariant | config.LinearVariant | config.LinearImageVariant)
+    parts = variant.of.values() if isinstance(variant, config.PartsVariant) else ()
+    return isinstance(variant, config.NetworkVariant) or any(map(has_recipe, parts))
 
 
 def _sizes(line: config.Runs, catalogue: config.Catalogue) -> list[int | Literal["all"]]:
@@ -75,16 +73,6 @@ def _sizes(line: config.Runs, catalogue: config.Catalogue) -> list[int | Literal
         "largest": [largest],
     }
     return chosen[line.train_sizes]
-
-
-def _seeds(variant: config.Variant, line: config.Runs, size: int | str, catalogue: config.Catalogue) -> int:
-    if size == "all" and not has_recipe(variant):
-        return 1
-    return min(line.seeds or catalogue.seeds, catalogue.seeds)
-
-
-def _text(variant: config.Variant, line: config.Runs) -> config.Text:
-    return line.text if "text" in variant.inputs else "masked"
 
 
 def rows_of(size: int | str) -> float:

@@ -1,20 +1,21 @@
 """Chains of levels: paths and probabilities against brute force, and networks that give what they should."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
-from made_products import shop
+from made_products import VARIANTS, model_of, shop
 
-from lib.models.chains import beam, decode, marginals
-from lib.models.inputs import Categories, Inputs, Vectors
-from lib.models.lstm import ChainedLSTM, Tokens
-from lib.models.mlp import InputLayer
+from lib.models.chains import beam, marginals
+from lib.models.inputs import Inputs
+from lib.models.lstm import ChainedLSTM
 from lib.models.sequential import SequentialMLP
 
 COUNTS = [3, 4, 5]
 ROWS = 40
+KINDS = {"sequential": SequentialMLP, "lstm": ChainedLSTM}
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_marginals_are_sums_over_all_paths_and_a_beam_that_keeps_all_ranks_them_
 
 
 def test_a_hard_path_takes_the_best_class_of_each_level_in_turn_and_a_soft_one_is_at_least_as_probable(conditionals):
-    hard, soft = (decode(conditionals, how, 5) for how in ("hard", "soft"))
+    hard, soft = beam(conditionals, 1), beam(conditionals, 5)
     assert hard.codes.shape == (ROWS, 1, 3)
     first, second, third = conditionals
     for row, (a, b, c) in enumerate(hard.codes[:, 0].tolist()):
@@ -57,38 +58,36 @@ def test_a_hard_path_takes_the_best_class_of_each_level_in_turn_and_a_soft_one_i
 def test_without_the_parents_probability_an_improbable_parent_can_win():
     tables = [[[0.9, 0.1]], [[[0.6, 0.4], [0.01, 0.99]]], [[[0.5, 0.5], [0.5, 0.5]]]]
     logs = [torch.tensor(table).log() for table in tables]
-    assert decode(logs, "soft", 2).codes[0, 0].tolist() == [0, 0, 0]
-    child = decode(logs, "soft_child", 2)
+    assert beam(logs, 2).codes[0, 0].tolist() == [0, 0, 0]
+    child = beam(logs, 2, whole_path=False)
     assert child.codes[0, 0].tolist() == [1, 1, 0]
     np.testing.assert_allclose(child.scores[0, 0].exp(), [0.1, 0.99, 0.5], rtol=1e-5)
 
 
 def test_ties_go_to_the_lowest_codes():
     flat = [torch.zeros(1, 2), torch.zeros(1, 2, 2), torch.zeros(1, 2, 2)]
-    paths = decode(flat, "soft", 5).codes[0].tolist()
+    paths = beam(flat, 5).codes[0].tolist()
     assert paths == [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1], [1, 0, 0]]
 
 
 # Networks
 
 
-def make(kind: str, counts=COUNTS, **options):
+def make(kind: str, counts=COUNTS, **recipe):
     """Return an untrained chain and a batch of 30 rows."""
+    inputs = {"inputs": ["image"]} if kind == "sequential" else {}
+    settings = model_of(VARIANTS[kind] | inputs, hidden_dropout=0.0, input_dropout=0.0, **recipe).settings
+    settings, (products, _), network = replace(settings, class_counts=counts), shop(30), KINDS[kind]
+    encoders = {name: encoder.fit(products) for name, encoder in network.make_encoders(settings).items()}
     torch.manual_seed(0)
-    products, _ = shop(30)
-    if kind == "lstm":
-        encoders = {"text": Tokens(50, 20, "english", Categories("brand").fit(products)).fit(products)}
-        network = ChainedLSTM(encoders["text"].count, 8, 16, counts, 0.5, options.get("leak", False))
-    else:
-        encoders = {"image": Vectors("image").fit(products)}
-        layers, frozen = options.get("hidden_layers", 2), options.get("frozen", False)
-        network = SequentialMLP(InputLayer(encoders, 16, 0.0), counts, layers, 0.0, frozen)
     columns = {name: encoder.encode(products) for name, encoder in encoders.items()}
     codes = torch.stack([torch.randint(count, (30,)) for count in counts], dim=1)
-    return network.eval(), Inputs(codes, columns).batch(torch.arange(30))
+    return network(settings, encoders).eval(), Inputs(codes, columns).batch(torch.arange(30))
 
 
-@pytest.mark.parametrize("options", [{"kind": "mlp"}, {"kind": "mlp", "frozen": True}, {"kind": "lstm"}])
+@pytest.mark.parametrize(
+    "options", [{"kind": "sequential"}, {"kind": "sequential", "frozen_trunk": True}, {"kind": "lstm"}]
+)
 def test_given_the_true_parent_a_chain_says_what_it_says_of_that_class_and_the_parent_matters(options):
     network, batch = make(**options)
     first, second, third = network.conditional_logits(batch)
@@ -102,7 +101,7 @@ def test_given_the_true_parent_a_chain_says_what_it_says_of_that_class_and_the_p
 
 def test_a_frozen_trunk_learns_from_the_first_level_alone():
     for frozen in (False, True):
-        network, batch = make("mlp", frozen=frozen)
+        network, batch = make("sequential", frozen_trunk=frozen)
         assert len(network.trunks) == (1 if frozen else 3)
         logits = network(batch)
         (logits[1].square().sum() + logits[2].square().sum()).backward()
@@ -112,7 +111,7 @@ def test_a_frozen_trunk_learns_from_the_first_level_alone():
 
 
 def test_a_leaked_label_is_read_in_training_and_the_parent_when_predicting():
-    network, batch = make("lstm", leak=True)
+    network, batch = make("lstm", leak_own_label=True)
     other_parent = batch._replace(codes=batch.codes.clone().index_fill_(1, torch.tensor([0]), 0))
     assert torch.equal(network(batch)[1], network(other_parent)[1])  # level 2 does not see level 1
     other_label = batch._replace(codes=(batch.codes + 1) % torch.tensor(COUNTS))
@@ -122,6 +121,6 @@ def test_a_leaked_label_is_read_in_training_and_the_parent_when_predicting():
 
 @pytest.mark.parametrize("counts", [[2, 5, 3], [5, 2, 3]])
 def test_a_leaked_label_has_a_token_however_many_classes_there_are(counts):
-    network, batch = make("lstm", counts, leak=True)
+    network, batch = make("lstm", counts, leak_own_label=True)
     assert torch.isfinite(network.loss(batch))
     assert network.predict(batch).shape == (30, 3)

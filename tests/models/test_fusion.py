@@ -6,7 +6,7 @@ from made_products import VARIANTS, fitted, shop
 from scipy.special import log_softmax
 from tiny import PATHS as SHOP_PATHS
 
-from lib.models.fusion import LARGEST_WEIGHT, fit_path_weights, fit_weights, pool, pool_paths
+from lib.models.fusion import LARGEST_WEIGHT, fit_path_weights, fit_weights, pool
 from lib.training.metrics import valid_path
 
 CODES = np.random.default_rng(0).integers(0, 4, 2000)
@@ -20,13 +20,18 @@ def said(codes, skill, seed, classes=4):
     return log_softmax(scores, axis=1).astype(np.float32)
 
 
+def fused_of(parts):
+    """Fit the weights of one level, and pool."""
+    return pool([[part] for part in parts], fit_weights(parts, CODES)[None, :, None])[0]
+
+
 def test_two_parts_that_err_apart_are_better_together_whatever_their_scale():
     parts = [said(CODES, 1.5, 1), said(CODES, 1.5, 2)]
-    fused = pool(parts, fit_weights(parts, CODES))
+    fused = fused_of(parts)
     assert (fused.argmax(1) == CODES).mean() > max((part.argmax(1) == CODES).mean() for part in parts) + 0.05
     np.testing.assert_allclose(np.exp(fused).sum(1), 1, rtol=1e-5)
     flat = [parts[0], log_softmax(parts[1] * 0.1, axis=1)]
-    np.testing.assert_allclose(pool(flat, fit_weights(flat, CODES)), fused, atol=0.02)
+    np.testing.assert_allclose(fused_of(flat), fused, atol=0.02)
 
 
 def test_the_better_part_counts_more_and_an_ignorant_one_not_at_all():
@@ -60,23 +65,21 @@ def test_path_weights_ignore_what_knows_nothing_and_beat_equal_ones():
     assert weights[0, 0] > 5 * weights[1, 0]
     assert weights[1, 1] > 5 * weights[0, 1]
     right = [
-        (path_scores(pool_paths(parts, {}, {"": of})).argmax(axis=1) == CODES).mean()
-        for of in (weights, np.ones_like(weights))
+        (path_scores(pool(parts, of[None])).argmax(axis=1) == CODES).mean() for of in (weights, np.ones_like(weights))
     ]
     assert right[0] > right[1]
 
 
 def test_path_probabilities_are_calibrated_by_their_weights():
     parts = [of_paths((1.0, 1.0, 1.0), 1)]
-    scores = path_scores(pool_paths(parts, {}, {"": fit_path_weights(parts, PATHS, CODES)}))
+    scores = path_scores(pool(parts, fit_path_weights(parts, PATHS, CODES)[None]))
     confidence = np.exp(log_softmax(scores, axis=1)).max(axis=1)
     assert confidence.mean() == pytest.approx((scores.argmax(axis=1) == CODES).mean(), abs=0.02)
 
 
-def test_each_row_is_pooled_with_the_weights_of_its_own_inputs():
+def test_each_row_is_pooled_with_its_own_weights():
     parts = [[np.log([[0.9, 0.1]] * 2)], [np.log([[0.2, 0.8]] * 2)]]
-    weights = {"": np.array([[1.0], [0.0]]), "text": np.array([[0.0], [1.0]])}
-    [level] = pool_paths(parts, {"text": np.array([True, False])}, weights)
+    [level] = pool(parts, np.array([[[0.0], [1.0]], [[1.0], [0.0]]]))
     np.testing.assert_allclose(np.exp(level), [[0.2, 0.8], [0.9, 0.1]], rtol=1e-6)
 
 

@@ -5,12 +5,12 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from made_products import COUNTS, shop
+from made_products import ALL, VARIANTS, model_of, shop
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from lib.features.text import Texts
 from lib.models.inputs import Categories, Inputs, Products, Vectors
-from lib.models.lstm import NO_TOKENS, OWN_TOKENS, UNKNOWN, ChainedLSTM, Encoder, MultitaskLSTM, Tokens, pack
+from lib.models.lstm import NO_TOKENS, OWN_TOKENS, UNKNOWN, ChainedLSTM, MultitaskLSTM, Tokens, encoders_of, pack
 from lib.models.lstm_kernel import Ends, run_lstm
 
 WORDS, HIDDEN = 7, 5
@@ -79,27 +79,24 @@ def test_unknown_words_are_left_out_before_a_row_is_cut_and_the_brand_comes_last
     assert tokens.count == first_brand + 2
 
 
-def make(kind, with_photo=False):
-    """Return an untrained network and a batch of rows of different lengths."""
+def make(kind, inputs=("brand", "text")):
+    """Return an untrained network, or a network's encoder, and a batch of rows of different lengths."""
     products, codes = shop(30)
     products = products.having(
         text=Texts.of(" ".join(["denim", "sole", "laces", "wool"] * row)[: 7 * row] for row in range(30))
     )
-    tokens, photo = Tokens(50, 20, "english", Categories("brand").fit(products)).fit(products), Vectors("image")
+    settings = model_of(VARIANTS[kind] | {"inputs": list(inputs)}, hidden_dropout=0.0, input_dropout=0.0).settings
+    encoders = {name: encoder.fit(products) for name, encoder in encoders_of(settings).items()}
     torch.manual_seed(0)
-    dimension = len(photo.fit(products).mean) if with_photo else 0
-    network = {
-        "encoder": lambda: Encoder(tokens.count, 8, 16),
-        "chain": lambda: ChainedLSTM(tokens.count, 8, 16, COUNTS, 0.0, False),
-        "multitask": lambda: MultitaskLSTM(Encoder(tokens.count, 8, 16), COUNTS, dimension, 0.0, 0.0),
-    }[kind]()
-    inputs = Inputs(torch.from_numpy(codes.astype(np.int64)), {"text": tokens.encode(products)})
-    inputs.columns["image"] = photo.encode(products)
-    return network, inputs.batch(torch.arange(30))
+    network = {"lstm": ChainedLSTM, "lstm_multitask": MultitaskLSTM}[kind](settings, encoders)
+    photo = {"image": Vectors("image").fit(products).encode(products)}
+    columns = photo | {name: encoder.encode(products) for name, encoder in encoders.items()}
+    return network, Inputs(torch.from_numpy(codes.astype(np.int64)), columns).batch(torch.arange(30))
 
 
 def test_the_mean_is_over_a_rows_own_tokens_and_its_embeddings_gradient_is_sparse():
-    encoder, batch = make("encoder")
+    network, batch = make("lstm_multitask")
+    encoder = network.encoder
     together = encoder(pack(batch))
     together.square().sum().backward()
     sparse, encoder.embedding.grad = encoder.embedding.grad, None
@@ -116,14 +113,14 @@ def test_the_mean_is_over_a_rows_own_tokens_and_its_embeddings_gradient_is_spars
 
 @pytest.mark.parametrize("reads", [False, True])
 def test_the_multitask_lstm_reads_the_photo_only_where_it_is_an_input(reads):
-    network, batch = make("multitask", with_photo=reads)
+    network, batch = make("lstm_multitask", ALL if reads else ["brand", "text"])
     dark = batch._replace(columns=batch.columns | {"image": torch.zeros_like(batch.columns["image"])})
     assert torch.equal(network(batch)[0], network(dark)[0]) is not reads
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("kind", ["chain", "multitask"])
+@pytest.mark.parametrize("kind", ["lstm", "lstm_multitask"])
 def test_a_gpu_gives_what_a_processor_does(kind):
     network, batch = make(kind)
     there = deepcopy(network).cuda()

@@ -1,10 +1,14 @@
 """The multitask perceptron: its sparse input layer is a dense one, and its dropout, layers and loss are the paper's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from made_products import MLP, RECIPE, model_of
 from torch import nn
 
+from lib.config import Recipe
 from lib.features.text import bag_of_words
 from lib.models.base import Dropout
 from lib.models.inputs import Bag, Categories, Inputs, Products, Vectors
@@ -27,9 +31,10 @@ def make_encoders():
 ENCODERS = make_encoders()
 
 
-def make_layer(dropout: float = 0.0, **options) -> InputLayer:
+def make_layer(dropout: float = 0.0, modality_dropout: float = 0.0, **recipe) -> InputLayer:
     torch.manual_seed(0)
-    return InputLayer(ENCODERS, 8, dropout, **options)
+    recipe = Recipe(**RECIPE | {"standardize_image": False, "input_dropout": dropout} | recipe)
+    return InputLayer(ENCODERS, 8, recipe, modality_dropout)
 
 
 def batch_of(products: Products, times: int = 1):
@@ -49,7 +54,7 @@ def dense_product(layer: InputLayer, weight: torch.Tensor | None = None):
 
 @pytest.mark.parametrize("standardize", [False, True])
 def test_the_sparse_input_layer_and_its_gradients_are_those_of_a_dense_one_over_the_concatenation(standardize):
-    layer = make_layer(0.2, standardize=standardize).eval()
+    layer = make_layer(0.2, standardize_image=standardize).eval()
     torch.testing.assert_close(layer(batch_of(NEW)), dense_product(layer))
     layer(batch_of(NEW)).square().sum().backward()
     brand, words, photo = (layer.layers[name].weight for name in ENCODERS)
@@ -68,7 +73,7 @@ def test_an_unknown_brand_adds_nothing_even_after_training():
 
 
 def test_a_number_for_the_brand_is_one_input():
-    layer = make_layer(scalar_brand=True).eval()
+    layer = make_layer(brand_encoding="scalar").eval()
     two, none = (layer(batch_of(NEW.having(brand=np.full(5, name, object)))) for name in ("zeta", "unheard of"))
     torch.testing.assert_close(two - none, 2 * layer.layers["brand"].weight.T.expand(5, -1))
 
@@ -91,7 +96,7 @@ def test_dropout_of_inputs_keeps_their_expectation():
 
 
 def test_hidden_inputs_are_a_share_of_the_rows_and_never_all_and_add_nothing():
-    layer = make_layer(modality_dropout=0.5, standardize=True)
+    layer = make_layer(modality_dropout=0.5, standardize_image=True)
     shown = torch.stack(list(layer.shown(batch_of(NEW, times=4000)).values()))
     assert shown.any(dim=0).all()
     torch.testing.assert_close(shown.mean(dim=1), torch.full((3,), 0.5 + 0.5**3), atol=0.02, rtol=0)
@@ -101,7 +106,8 @@ def test_hidden_inputs_are_a_share_of_the_rows_and_never_all_and_add_nothing():
 
 @pytest.mark.parametrize("hidden_layers", [1, 3])
 def test_the_mlp_has_the_layers_of_the_paper_and_the_sum_of_the_levels_cross_entropies(hidden_layers):
-    network, batch = MultitaskMLP(make_layer(), COUNTS, hidden_layers, dropout=0.5), batch_of(NEW)
+    settings = replace(model_of(MLP | {"hidden_layers": hidden_layers}).settings, class_counts=COUNTS)
+    network, batch = MultitaskMLP(settings, ENCODERS), batch_of(NEW)
     assert sum(isinstance(layer, nn.Linear) for layer in network.trunk) == hidden_layers - 1
     assert sum(isinstance(layer, Dropout) for layer in network.trunk) == hidden_layers
     levels = network.eval()(batch)

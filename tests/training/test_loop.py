@@ -6,6 +6,7 @@ import torch
 from made_products import LSTM, VARIANTS, fitted, model_of, shop
 
 from lib.exceptions import StudyError
+from lib.models.base import Task
 from lib.training import loop
 
 MLP = VARIANTS["mlp"]
@@ -42,7 +43,7 @@ def test_training_stops_when_validation_accuracy_no_longer_rises_and_keeps_the_b
 def test_a_recipe_that_drops_the_only_batch_is_refused():
     model, (products, codes) = model_of(MLP, drop_last=True, batch_size=1000), shop()
     with pytest.raises(StudyError, match="needs at least one full batch of training rows: its batch_size is 1000"):
-        model.fit(products, codes, products, codes, 0)
+        model.fit(Task(products, codes, products, codes, 0))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lib.training.optimizers import RowwiseAdadelta, RowwiseAdamW
+from lib.training.loop import RowwiseAdadelta, RowwiseAdamW
 
 ROWS, SIZE, UPDATES = 12, 4, 60
 SETTINGS = {
