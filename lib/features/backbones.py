@@ -12,7 +12,6 @@ import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import WeightsEnum
 
 from lib.config import Backbone
 from lib.exceptions import StudyError, nearest
@@ -127,10 +126,12 @@ def build_backbone(name: str, size: int) -> tuple[nn.Module, str]:
 def find_weights(wanted: Backbone, file: Path | None) -> Pretrained:
     """Find a backbone's weights: torchvision's, where the catalogue names them, else `file`.
 
+    Torchvision's are downloaded unless they are there, and checked against the hash in their name.
+
     Raises
     ------
     StudyError
-        If neither is given, or torchvision has no such weights, or they cannot be downloaded.
+        If neither is given, or torchvision has no such weights, or they cannot be downloaded or are damaged.
     """
     if wanted.weights is None:
         if file is None:
@@ -149,34 +150,22 @@ def find_weights(wanted: Backbone, file: Path | None) -> Pretrained:
         )
     chosen = by_name[wanted.weights]
     transform = chosen.transforms()
-    return Pretrained(download_weights(chosen), tuple(transform.mean), tuple(transform.std))
-
-
-def download_weights(weights: WeightsEnum) -> Path:
-    """Download weights of torchvision, unless they are there, and check them against the hash in their name.
-
-    Raises
-    ------
-    StudyError
-        If the download fails, or the content is another than the name says.
-    """
-    name = weights.url.rpartition("/")[2]
-    path = Path(torch.hub.get_dir(), "checkpoints", name)
-    found = re.search(r"-([0-9a-f]{8,})\.pth$", name)
+    path = Path(torch.hub.get_dir(), "checkpoints", chosen.url.rpartition("/")[2])
+    found = re.search(r"-([0-9a-f]{8,})\.pth$", path.name)
     prefix = found[1] if found else ""
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(weights.url, str(path), prefix, progress=True)
+            torch.hub.download_url_to_file(chosen.url, str(path), prefix, progress=True)
         except (OSError, RuntimeError) as error:
             raise StudyError(
-                f"The weights {weights} cannot be downloaded from {weights.url}: {error}. Without a network, name "
+                f"The weights {chosen} cannot be downloaded from {chosen.url}: {error}. Without a network, name "
                 "a safetensors file in params.yaml (study: weights:) instead."
             ) from error
     if not file_sha256(path).startswith(prefix):
         remove(path)
         raise StudyError(f"{path} was damaged (its SHA-256 does not begin with {prefix}) and is deleted. Run again.")
-    return path
+    return Pretrained(path, tuple(transform.mean), tuple(transform.std))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

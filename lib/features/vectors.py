@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from lib.clean.photos import Archive, Folder, PhotoError, Pixels, decode_photo, open_photos
-from lib.config import Backbone, ImageParams, Params
+from lib.config import Backbone, Params
 from lib.exceptions import StudyError
 from lib.features.backbones import Pretrained, find_weights, load_backbone
 from lib.files import file_sha256, fingerprint
@@ -62,28 +62,6 @@ class Setup:
     def key(self) -> str:
         """Sixteen hexadecimal digits that differ wherever features may."""
         return fingerprint(asdict(self))
-
-
-def choose_setup(
-    wanted: Backbone, pretrained: Pretrained, params: ImageParams, device: torch.device, photos: int
-) -> Setup:
-    """Settle how features are computed on this machine, for a catalogue with that many different photos."""
-    precision = choose_precision(params.precision, device)
-    return Setup(
-        backbone=wanted.backbone,
-        weights_sha256=file_sha256(pretrained.path),
-        batch_norm_epsilon=wanted.batch_norm_epsilon,
-        mean=pretrained.mean,
-        std=pretrained.std,
-        size=wanted.size,
-        precision=precision,
-        batch_size=params.batch_size,
-        compiled=choose_compiled(params.compile, precision, device, photos),
-        device=torch.cuda.get_device_name()
-        if device.type == "cuda"
-        else f"cpu {torch.backends.cpu.get_cpu_capability()}",
-        versions=f"torch {torch.__version__}, torchvision {torchvision.__version__}, pillow {PIL.__version__}",
-    )
 
 
 def choose_device(accelerator: str) -> torch.device:
@@ -194,7 +172,21 @@ class Network:
             If the weights cannot be had, or a GPU is asked for and there is none.
         """
         pretrained, device = find_weights(wanted, weights), choose_device(params.accelerator)
-        return cls(wanted, pretrained, choose_setup(wanted, pretrained, params.image, device, photos), device)
+        precision, on_gpu = choose_precision(params.image.precision, device), device.type == "cuda"
+        setup = Setup(
+            backbone=wanted.backbone,
+            weights_sha256=file_sha256(pretrained.path),
+            batch_norm_epsilon=wanted.batch_norm_epsilon,
+            mean=pretrained.mean,
+            std=pretrained.std,
+            size=wanted.size,
+            precision=precision,
+            batch_size=params.image.batch_size,
+            compiled=choose_compiled(params.image.compile, precision, device, photos),
+            device=torch.cuda.get_device_name() if on_gpu else f"cpu {torch.backends.cpu.get_cpu_capability()}",
+            versions=f"torch {torch.__version__}, torchvision {torchvision.__version__}, pillow {PIL.__version__}",
+        )
+        return cls(wanted, pretrained, setup, device)
 
     def load(self) -> Extractor:
         """Build the network, and read its weights."""
@@ -273,13 +265,4 @@ def _compute_part(place: Path, names: Sequence[str | None], network: Network, th
     return vectors_of(_opened(place), names, _loaded(network), threads)
 
 
-@cache
-def _loaded(network: Network) -> Extractor:
-    """Load a network once a worker process."""
-    return network.load()
-
-
-@cache
-def _opened(place: Path) -> Archive | Folder:
-    """Open photos once a worker process."""
-    return open_photos(place)
+_loaded, _opened = cache(Network.load), cache(open_photos)  # once a worker process

@@ -157,7 +157,7 @@ class LevelFusion(Model):
     Attributes
     ----------
     weights : dict
-        Set of inputs, joined by `+` -> part -> weight of each level. Here there is one set, without a name.
+        Set of inputs, joined by `+` -> part -> weight of each level. Here there is one set, *any*.
     """
 
     learnt = ("weights",)
@@ -178,11 +178,11 @@ class LevelFusion(Model):
         """Yield the weights of each part on each level, by set of inputs."""
         parts = [part.predict(held).levels for part in self.parts.values()]
         fitted = [fit_weights(level, y) for *level, y in zip(*parts, codes.T, strict=True)]
-        yield "", np.transpose(fitted).tolist()
+        yield "any", np.transpose(fitted).tolist()
 
     def _sets(self, products: Products) -> list[str]:
         """Name the set of inputs whose weights hold, for each row."""
-        return [""] * len(products)
+        return ["any"] * len(products)
 
     def _predict(self, products: Products) -> Predictions:
         """Return each level's log softmax of the weighted sum of what the parts say, with the weights of each row.

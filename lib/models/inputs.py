@@ -196,7 +196,7 @@ class Batch(NamedTuple):
     columns: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Inputs:
     """Encoded products as tensors on one device; `batch` takes any of them by whole-tensor operations."""
 
@@ -211,14 +211,6 @@ class Inputs:
         """Take some rows, an int64 tensor of their numbers, in that order."""
         columns = {n: c.rows(rows) if isinstance(c, Ragged) else c[rows] for n, c in self.columns.items()}
         return Batch(self.codes[rows], columns)
-
-    def to(self, device: torch.device) -> "Inputs":
-        """Copy all tensors to a device."""
-        columns: dict[str, torch.Tensor | Ragged] = {
-            n: Ragged(c.indptr.to(device), c.ids.to(device), c.padded) if isinstance(c, Ragged) else c.to(device)
-            for n, c in self.columns.items()
-        }
-        return Inputs(self.codes.to(device), columns)
 
 
 class Batches:

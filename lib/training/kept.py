@@ -72,6 +72,8 @@ def ingredients(
     clean = config.build_dir(catalogue, "clean")
     inputs = {"products": _hash(clean / "products.parquet", *columns), "taxonomy": _hash(clean / "taxonomy.json")}
     inputs |= {path: _hash(config.build_dir(catalogue, path)) for name in paths for path in paths[name]}
+    extensions = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
+    cap = os.environ.get("ATEN_CPU_CAPABILITY", "")  # whoever restricts PyTorch's
     return {
         "inputs": inputs,
         "run": {"split": run.split, "size": run.size, "seed": run.seed},
@@ -81,16 +83,10 @@ def ingredients(
         "classes": sorted(classes_of(variant)),
         "sources": sources(variant),
         "versions": {name: version(name) for name in LIBRARIES},
-        "processor": _processor(),
+        "processor": {"machine": platform.machine(), "extensions": extensions, "cap": cap},
         "precision": "float32",
         "device": device if has_recipe(variant) else "cpu",
     }
-
-
-def _processor() -> dict[str, Any]:
-    """Say by what instructions sums are made: kind of machine, vector extensions, and whoever restricts PyTorch's."""
-    found = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
-    return {"machine": platform.machine(), "extensions": found, "cap": os.environ.get("ATEN_CPU_CAPABILITY", "")}
 
 
 def sources(variant: config.Variant, root: Path | None = None) -> dict[str, str]:
@@ -130,12 +126,12 @@ def _read(path: Path, time: int) -> tuple[str, list[str]]:
             imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         for body in (getattr(node, field, None) for field in ("body", "orelse", "finalbody")):
             if isinstance(body, list):
-                body[:] = [line for line in body if not _is_docstring(line)]
+                body[:] = [line for line in body if not _is_string(line)]
     return files.fingerprint(ast.dump(tree)), imported
 
 
-def _is_docstring(node: ast.stmt) -> bool:
-    """Tell whether a statement is a string alone: of a module, a class, a function, or of a constant before it."""
+def _is_string(node: ast.stmt) -> bool:
+    """Tell whether a statement is a string alone: a docstring, or the words below a constant."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
@@ -180,30 +176,24 @@ def make(made_by: MadeBy, fill: Callable[[Path, Path], None]) -> Path:
     """
     key = key_of(made_by)
     folder, checkpoints = folder_of(key), folder_of(CHECKPOINTS) / key
-    with _writable(), _alone(key):
-        if found := find(key):
-            return found
-        with files.whole(folder) as partial:
-            partial.mkdir()
-            fill(partial, checkpoints)
-            files.write_json(partial / MANIFEST, {"made_by": made_by, "files": _file_hashes(partial)})
-        files.remove(checkpoints)
+    with _writable():
+        checkpoints.parent.mkdir(parents=True, exist_ok=True)
+        with (checkpoints.parent / "lock").open("a") as lock:
+            with suppress(OSError):  # a file system without locks: then both do the work, and one's takes the place
+                fcntl.lockf(lock, fcntl.LOCK_EX, 1, int(key[:12], 16))  # a byte for each run; it ends with its process
+            if found := find(key):
+                return found
+            with files.whole(folder) as partial:
+                partial.mkdir()
+                fill(partial, checkpoints)
+                files.write_json(partial / MANIFEST, {"made_by": made_by, "files": _file_hashes(partial)})
+            files.remove(checkpoints)
     return folder
 
 
 def _file_hashes(folder: Path) -> dict[str, str]:
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     return {name: files.file_sha256(folder / name) for name in names if name != MANIFEST}
-
-
-@contextmanager
-def _alone(key: str) -> Iterator[None]:
-    """Wait until no other process makes this run: each locks a byte of one file. A lock ends with its process."""
-    folder_of(CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-    with (folder_of(CHECKPOINTS) / "lock").open("a") as file:
-        with suppress(OSError):  # a file system without locks: then both do the work, and one's takes the place
-            fcntl.lockf(file, fcntl.LOCK_EX, 1, int(key[:12], 16))
-        yield
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.utilities import move_data_to_device
 
 from lib.config import Recipe
 from lib.exceptions import StudyError
@@ -137,7 +138,7 @@ class _Classifier(pl.LightningModule):
         return batch  # the inputs went there as a whole
 
     def on_fit_start(self) -> None:
-        self.inputs, self.held = self.inputs.to(self.device), self.held.to(self.device)
+        self.inputs, self.held = move_data_to_device((self.inputs, self.held), self.device)
 
     def on_train_epoch_start(self) -> None:
         torch.manual_seed(self._epoch_seed())

@@ -10,13 +10,20 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
-from lib.config import Backbone, ImageParams
+from lib import config
 from lib.exceptions import StudyError
 from lib.features import vectors
-from lib.features.backbones import Pretrained, SmallVGG, build_backbone
-from lib.features.vectors import Extractor, choose_compiled, choose_device, choose_precision, choose_setup
+from lib.features.backbones import SmallVGG, build_backbone
+from lib.features.vectors import Extractor, Network, choose_compiled, choose_device, choose_precision
 
 CPU = torch.device("cpu")
+
+
+def setup_of(path):
+    """Return how photos become features with these weights of the small network."""
+    image = {"precision": "float32", "compile": "never", "batch_size": 4}
+    params = config.load_params().model_copy(update={"accelerator": "cpu", "image": config.ImageParams(**image)})
+    return Network.choose(config.Backbone(backbone="small_vgg", size=64), path, params, photos=10).setup
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +32,7 @@ def setup(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "w.safetensors"
     save_file(SmallVGG().state_dict(), path)
-    params = ImageParams(precision="float32", compile="never", batch_size=4)
-    return choose_setup(Backbone(backbone="small_vgg", size=64), Pretrained(path), params, CPU, photos=10)
+    return setup_of(path)
 
 
 def make(setup, **changes):
@@ -124,9 +130,7 @@ def test_key_differs_wherever_features_may(setup):
 def test_weights_are_known_by_content_not_by_name(setup, tmp_path):
     torch.manual_seed(0)
     save_file(SmallVGG().state_dict(), path := tmp_path / "another-name.safetensors")
-    params = ImageParams(precision="float32", compile="never", batch_size=4)
-    again = choose_setup(Backbone(backbone="small_vgg", size=64), Pretrained(path), params, CPU, photos=10)
-    assert again.key == setup.key
+    assert setup_of(path).key == setup.key
 
 
 def test_gpu_that_is_not_there_is_one_clear_error(monkeypatch):

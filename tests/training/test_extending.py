@@ -63,13 +63,13 @@ from lib.clean.clean import clean
 from lib.training import kept, stage
 clean("tiny")
 for name in ("colour", "lookup"):
-    table = stage.train("tiny", name, workers=0)
+    table = stage.train("tiny", [name], workers=0)
     right = table.query("metric == 'path' and measured_on == 'test' and decoding == 'independent'")["value"].item()
-    before = kept.key_of(stage.plan("tiny", name)[0].made_by)
+    before = kept.key_of(stage.plan("tiny", [name])[0].made_by)
     path = config.build_dir("tiny", "clean", "products.parquet")
     products = pd.read_parquet(path)
     products.assign(colour="grey").to_parquet(path)
-    print(json.dumps([name, right, kept.key_of(stage.plan("tiny", name)[0].made_by) != before]))
+    print(json.dumps([name, right, kept.key_of(stage.plan("tiny", [name])[0].made_by) != before]))
     products.to_parquet(path)
 """
 
@@ -113,9 +113,9 @@ def test_an_input_a_model_and_a_recipe_are_added_in_the_places_that_contributing
         "colour": {"model": "mlp", "inputs": ["colour"], "hidden_layers": 1, "hidden_size": 8},
         "lookup": {"model": "lookup", "inputs": ["colour"]},
     }
-    content["recipes"]["long"] = content["recipes"]["tuned"] | {"epochs": 40, "lr": 0.1, "patience": None}
-    line = {"recipe": "long", "text": "masked", "splits": ["random"], "train_sizes": "largest", "seeds": 1}
-    content["runs"] = [line | {"variants": ["colour", "lookup"]}]
+    content["recipes"]["long"] = {"base": "tuned", "epochs": 40, "lr": 0.1}
+    line = {"recipes": ["long"], "text": "masked", "splits": ["random"], "train_sizes": "largest", "seeds": 1}
+    content["runs"] = {"core": [line | {"variants": ["colour", "lookup"]}]}
     (project / "params.yaml").write_text(yaml.safe_dump(content))
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "STUDY_CACHE")}
     environment |= {"STUDY_ROOT": str(project), "OMP_NUM_THREADS": "1"}
