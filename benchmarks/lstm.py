@@ -18,16 +18,13 @@ import warnings
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from lib.models.data import make_inputs
-from lib.models.recurrent import Encoder, MultitaskLSTM
-from lib.models.sequences import OWN_TOKENS, encode_tokens
-from lib.training.fit import fit_network
-from lib.training.predict import log_probabilities
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lib.config import load_params
-from lib.features.text import Sequences
+from lib.models.inputs import Inputs, Ragged
+from lib.models.lstm import OWN_TOKENS, Encoder, MultitaskLSTM
+from lib.training.loop import fit_network
 
 WORDS, CLASSES, SIZE, LONGEST = 50_000, [9, 45, 141], 128, 100
 LENGTH_SHAPE, LENGTH_SCALE = 2.0, 15.0  # gamma: 30 words on average, few texts over 100
@@ -73,7 +70,7 @@ def make_rows(rows):
     """Draw texts: most words from one Zipf distribution, some from one of their class's own."""
     rng = np.random.default_rng(0)
     codes = np.stack([rng.integers(0, classes, rows) for classes in CLASSES], axis=1)
-    lengths = 1 + rng.gamma(LENGTH_SHAPE, LENGTH_SCALE, rows).astype(int)
+    lengths = np.minimum(1 + rng.gamma(LENGTH_SHAPE, LENGTH_SCALE, rows).astype(int), LONGEST)
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     popularity = 1 / np.arange(1, WORDS + 1)
     ids = rng.choice(WORDS, indptr[-1], p=popularity / popularity.sum())
@@ -81,8 +78,16 @@ def make_rows(rows):
     level = rng.integers(0, 3, len(ids))
     of_class = np.repeat(codes, lengths, axis=0)[np.arange(len(ids)), level]
     own = 1000 + 10 * (np.cumsum([0, *CLASSES[:2]])[level] + of_class) + rng.integers(0, 10, len(ids))
-    words = Sequences(indptr, np.where(telling, own, ids))
-    return encode_tokens(words, np.arange(WORDS), LONGEST), codes
+    tokens = torch.from_numpy(np.where(telling, own, ids) + OWN_TOKENS)
+    return Ragged(torch.from_numpy(indptr), tokens, padded=True), codes
+
+
+def some(tokens, codes, rows):
+    """Return some rows as a network reads them."""
+    padded, lengths = tokens.rows(torch.from_numpy(rows)) if len(rows) else (tokens.ids[:0, None], tokens.ids[:0])
+    inside = torch.arange(padded.shape[1]) < lengths[:, None]
+    ragged = Ragged(torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)]), padded[inside], padded=True)
+    return Inputs(torch.from_numpy(codes[rows]), {"text": ragged})
 
 
 def accuracy(levels, codes):
@@ -92,18 +97,20 @@ def accuracy(levels, codes):
 def ours(tokens, codes, train, test, recipe):
     torch.manual_seed(0)
     network = MultitaskLSTM(Encoder(WORDS + OWN_TOKENS, SIZE, SIZE), CLASSES, 0, recipe.hidden_dropout, 0.0)
-    inputs = make_inputs(codes, tokens=tokens)
+    of_train, nothing = some(tokens, codes, train), some(tokens, codes, train[:0])
     start = time.process_time()
-    fit_network(network, inputs, train, train[:0], recipe, seed=0, accelerator="cpu")
+    fit_network(network, of_train, nothing, recipe, seed=0, accelerator="cpu")
     seconds = time.process_time() - start
-    return len(train) * recipe.epochs / seconds, accuracy(log_probabilities(network, inputs, test), codes[test])
+    with torch.inference_mode():
+        levels = [level.numpy() for level in network.eval()(some(tokens, codes, test).batch(torch.arange(len(test))))]
+    return len(train) * recipe.epochs / seconds, accuracy(levels, codes[test])
 
 
 def plain(tokens, codes, train, test, recipe):
     torch.manual_seed(0)
-    every = make_inputs(codes, tokens=tokens).batch(torch.arange(len(codes)))
-    padded = nn.functional.pad(every.tokens, (0, LONGEST - every.tokens.shape[1]))
-    data = TensorDataset(padded[train], every.lengths[train], every.codes[train])
+    padded, lengths = tokens.rows(torch.arange(len(codes)))
+    padded = nn.functional.pad(padded, (0, LONGEST - padded.shape[1]))
+    data = TensorDataset(padded[train], lengths[train], torch.from_numpy(codes[train]))
     loader = DataLoader(data, batch_size=recipe.batch_size, shuffle=True)
     quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     trainer = pl.Trainer(accelerator="cpu", devices=1, max_epochs=recipe.epochs, **dict.fromkeys(quiet, False))
@@ -112,7 +119,7 @@ def plain(tokens, codes, train, test, recipe):
     trainer.fit(module, loader)
     seconds = time.process_time() - start
     with torch.inference_mode():
-        levels = [level.numpy() for level in module.eval()(padded[test], every.lengths[test])]
+        levels = [level.numpy() for level in module.eval()(padded[test], lengths[test])]
     return len(train) * recipe.epochs / seconds, accuracy(levels, codes[test])
 
 

@@ -16,14 +16,14 @@ import warnings
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from lib.models.data import make_inputs
-from lib.models.models import InputLayer, MultitaskMLP
-from lib.training.fit import fit_network
 from scipy import sparse
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lib.config import load_params
+from lib.models.inputs import Bag, Categories, Inputs, Ragged
+from lib.models.mlp import InputLayer, MultitaskMLP
+from lib.training.loop import fit_network
 
 BRANDS, WORDS, WORDS_IN_A_ROW, CLASSES = 420, 5000, 30, [9, 45, 141]
 
@@ -66,11 +66,15 @@ def make_rows(rows):
 
 
 def time_ours(brand, bag, codes, recipe):
-    network = MultitaskMLP(InputLayer(BRANDS, WORDS, 0, 256, recipe.input_dropout), CLASSES, 3, recipe.hidden_dropout)
-    inputs = make_inputs(codes, brand, bag)
-    rows = np.arange(len(brand))
+    encoders = {"brand": Categories("brand"), "text": Bag(WORDS, "none")}
+    encoders["brand"].values = [f"brand {number}" for number in range(BRANDS)]
+    encoders["text"].vocabulary = [f"word {number}" for number in range(WORDS)]
+    network = MultitaskMLP(InputLayer(encoders, 256, recipe.input_dropout), CLASSES, 3, recipe.hidden_dropout)
+    words = Ragged(*(torch.from_numpy(array.astype(np.int64)) for array in (bag.indptr, bag.indices)), padded=False)
+    inputs = Inputs(torch.from_numpy(codes), {"brand": torch.from_numpy(brand), "text": words})
+    nothing = Inputs(inputs.codes[:0], {})
     start = time.perf_counter()
-    fit_network(network, inputs, rows, rows[:0], recipe, seed=0, accelerator="cpu")
+    fit_network(network, inputs, nothing, recipe, seed=0, accelerator="cpu")
     return time.perf_counter() - start
 
 
