@@ -22,8 +22,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lib.config import load_params
+from lib.models.base import Settings
 from lib.models.inputs import Inputs, Ragged
-from lib.models.lstm import OWN_TOKENS, Encoder, MultitaskLSTM
+from lib.models.lstm import OWN_TOKENS, MultitaskLSTM, Tokens
 from lib.training.loop import fit_network
 
 WORDS, CLASSES, SIZE, LONGEST = 50_000, [9, 45, 141], 128, 100
@@ -96,7 +97,10 @@ def accuracy(levels, codes):
 
 def ours(tokens, codes, train, test, recipe):
     torch.manual_seed(0)
-    network = MultitaskLSTM(Encoder(WORDS + OWN_TOKENS, SIZE, SIZE), CLASSES, 0, recipe.hidden_dropout, 0.0)
+    params, words = load_params(), Tokens(WORDS, LONGEST, "none", None)
+    words.vocabulary = [f"word {number}" for number in range(WORDS)]
+    variant = params.variants["lstm_multitask"].model_copy(update={"inputs": ["text"]})
+    network = MultitaskLSTM(Settings(variant, recipe, params.text, CLASSES), {"text": words})
     of_train, nothing = some(tokens, codes, train), some(tokens, codes, train[:0])
     start = time.process_time()
     fit_network(network, of_train, nothing, recipe, seed=0, accelerator="cpu")

@@ -21,8 +21,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lib.config import load_params
+from lib.models.base import Settings
 from lib.models.inputs import Bag, Categories, Inputs, Ragged
-from lib.models.mlp import InputLayer, MultitaskMLP
+from lib.models.mlp import MultitaskMLP
 from lib.training.loop import fit_network
 
 BRANDS, WORDS, WORDS_IN_A_ROW, CLASSES = 420, 5000, 30, [9, 45, 141]
@@ -69,7 +70,8 @@ def time_ours(brand, bag, codes, recipe):
     encoders = {"brand": Categories("brand"), "text": Bag(WORDS, "none")}
     encoders["brand"].values = [f"brand {number}" for number in range(BRANDS)]
     encoders["text"].vocabulary = [f"word {number}" for number in range(WORDS)]
-    network = MultitaskMLP(InputLayer(encoders, 256, recipe.input_dropout), CLASSES, 3, recipe.hidden_dropout)
+    params = load_params()
+    network = MultitaskMLP(Settings(params.variants["brand_text"], recipe, params.text, CLASSES), encoders)
     words = Ragged(*(torch.from_numpy(array.astype(np.int64)) for array in (bag.indptr, bag.indices)), padded=False)
     inputs = Inputs(torch.from_numpy(codes), {"brand": torch.from_numpy(brand), "text": words})
     nothing = Inputs(inputs.codes[:0], {})
