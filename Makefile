@@ -18,7 +18,7 @@ repro: .venv/.made  ## run the whole study on the catalogues that params.yaml li
 	dvc repro
 
 test: .venv/.made  ## run every test, a file on each core, those that take longest first
-	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 40
 
 data: .venv/.made  ## build data/, the real catalogue: from the network, or from a folder with MIRROR=...
 	@python -m lib.fetch $(if $(MIRROR),--mirror "$(MIRROR)")
