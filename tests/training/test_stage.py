@@ -14,7 +14,7 @@ import yaml
 from lib import config
 from lib.models.inputs import load_catalogue_data
 from lib.models.mlp import MultitaskMLP
-from lib.training import loop, metrics, run, stage
+from lib.training import kept, loop, metrics, run, stage
 from lib.training.model import load_model
 from lib.training.runs import grid
 
@@ -23,11 +23,25 @@ LINE = {"recipes": ["tuned"], "text": "masked", "splits": ["grouped"], "train_si
 ONE = {"core": [{**LINE, "train_sizes": "largest", "seeds": 1}]}
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A study of which the variants are trained, for all tests that look at it or go on from it."""
+    root = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STUDY_ROOT", str(root))
+        patch.setenv("STUDY_CACHE", str(root / "cache"))
+        tiny.write(root, runs={"core": [LINE]})
+        stage.train("tiny", [*VARIANTS, "linear", "brand"], workers=0)
+    return root
+
+
 @pytest.fixture
-def study(tmp_path, monkeypatch):
+def study(made, tmp_path, monkeypatch):
+    """A copy of that study, which a test may change: its runs are kept."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
     monkeypatch.setenv("STUDY_CACHE", str(tmp_path / "cache"))
-    tiny.write(tmp_path, runs={"core": [LINE]})
+    tiny.forget()
     yield tmp_path
     tiny.forget()
 
@@ -120,6 +134,7 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint_to_the_same_bytes(study,
 
     monkeypatch.setattr(MultitaskMLP, "loss", counted)
     monkeypatch.setattr(loop, "UPDATES_BETWEEN_CHECKPOINTS", 1)
+    shutil.rmtree(study / "cache")
     train("brand")
     before, needed = outputs(study, "brand"), len(updates)
     shutil.rmtree(study / "cache")
@@ -134,7 +149,6 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint_to_the_same_bytes(study,
 
 
 def test_only_what_is_new_in_the_grid_is_trained_and_what_is_gone_is_not_published(study):
-    train("brand")
     before = kept_runs(study)
     lines = [{**LINE, "train_sizes": "largest"}, {**LINE, "splits": ["random"], "train_sizes": "smallest", "seeds": 1}]
     (study / "params.yaml").write_text(yaml.safe_dump(tiny.params(runs={"core": lines})))
@@ -147,8 +161,8 @@ def test_only_what_is_new_in_the_grid_is_trained_and_what_is_gone_is_not_publish
 
 
 def test_a_damaged_run_is_trained_again_and_no_other(study):
-    train("brand")
-    before, names = outputs(study, "brand"), sorted(kept_runs(study))
+    before = outputs(study, "brand")
+    names = sorted(kept.key_of(one.made_by) for one in stage.plan("tiny", ["brand"]))
     folders = [study / "cache/train" / name for name in names]
     (folders[0] / "predictions.npz").write_bytes(b"nothing")
     times = {folder: (folder / "manifest.json").stat().st_mtime_ns for folder in folders}
