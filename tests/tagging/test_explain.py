@@ -18,7 +18,7 @@ from lib.tagging.explain import MADE_UP, Tour
 from lib.tagging.photo_vectors import network_of
 from lib.tagging.tagger import Tagger
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ from lib.demo_shop.world import lexicon
 from lib.exceptions import StudyError
 
 SEED, PRODUCTS, BASE = 2015, 500, "http://shop.example"
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 OFTEN = dict.fromkeys(RATES, 0.05)
 
 

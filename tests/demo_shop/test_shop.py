@@ -25,7 +25,7 @@ from lib.demo_shop.world import PLURALITY, TWIN_TERMS, counts, lexicon, make_wor
 from lib.features.backbones import Pretrained, build_backbone, load_backbone
 
 SEED = 2015
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WEIGHTS = ROOT / "lib" / "demo_shop" / "weights.safetensors"
 
 
