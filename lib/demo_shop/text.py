@@ -2,7 +2,7 @@
 
 A description names its category in about half of all products, and other categories in some, as what the product
 goes with. What else tells the category: trade terms, parts and synonyms. Confusable twins have the same two
-materials, and only the order of the words says which of them is outside. The department often shows nowhere.
+materials, and only the order of the words says which of them is outside. The department sometimes shows nowhere.
 """
 
 import re

@@ -284,7 +284,7 @@ def test_brand_alone_is_a_weak_but_useful_clue(shop):
     assert count / len(rows) + 0.1 < right < 0.8
 
 
-def test_departments_often_show_neither_in_text_nor_in_the_photo(shop):
+def test_some_departments_show_neither_in_text_nor_in_the_photo(shop):
     records, truths = shop
     words = lexicon().departments
     hidden = [
@@ -292,4 +292,4 @@ def test_departments_often_show_neither_in_text_nor_in_the_photo(shop):
         for record, row in zip(records, truths, strict=True)
         if "no_description" not in row.damage
     ]
-    assert np.mean(hidden) > 0.2
+    assert 0.03 < np.mean(hidden) < 0.2  # so that no model can be right always, and most paths can be told
