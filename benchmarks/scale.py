@@ -27,8 +27,8 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import yaml
+from _watch import Watch
 from datasketch import MinHash, MinHashLSH
-from pipeline import Watch
 
 from lib import config, schemas
 from lib.clean import truth

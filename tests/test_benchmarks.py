@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from pipeline import PROJECT
 
-BENCHMARKS = sorted(PROJECT.glob("benchmarks/*.py"))
+BENCHMARKS = sorted(PROJECT.glob("benchmarks/[!_]*.py"))
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
 def test_a_benchmark_says_what_it_measures(path: Path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(path.parent))
     monkeypatch.setattr(sys, "argv", [str(path), "--help"])
     with pytest.raises(SystemExit, match="0"):
         runpy.run_path(str(path), run_name="__main__")
