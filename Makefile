@@ -14,8 +14,7 @@ help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
 repro: .venv/.made  ## run the whole study on the catalogues that params.yaml lists, and render reports/
-	@python -m lib.check
-	dvc repro
+	@python -m lib.repro
 
 test: .venv/.made  ## run every test, a file on each core, those that take longest first
 	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 40

@@ -25,7 +25,7 @@ from papermill.exceptions import PapermillExecutionError
 from lib.config import build_dir, load_catalogue, load_params, root
 from lib.exceptions import StudyError, nearest
 from lib.files import remove, whole
-from lib.processes import end_with_dvc
+from lib.processes import end_with_dvc, measured
 
 SELECTORS = ("catalogue", "other")
 CELL_SECONDS = 12 * 60 * 60  # `train` of a large catalogue is one cell
@@ -204,7 +204,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(number, _stop)
     end_with_dvc()
     try:
-        run(arguments.notebook, selectors, arguments.cell_seconds)
+        with measured(root(), arguments.notebook):
+            run(arguments.notebook, selectors, arguments.cell_seconds)
     except StudyError as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,18 +1,25 @@
 """Processes that work for a stage, and end when it does, however it does."""
 
 import os
+import platform
 import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import get_all_start_methods, get_context, parent_process
-from threading import Thread
+from pathlib import Path
+from threading import Event, Thread
 
 import psutil
+
+from lib.files import write_json
 
 SHELLS = frozenset(("sh", "dash", "bash", "zsh", "busybox"))
 LOOK_SECONDS = 0.5
 GRACE_SECONDS = 5.0  # in which a process that is told to stop cleans up
+COSTS = "build/costs"
+"""Where `measured` leaves what each stage cost, beside the outputs and never in them: they stay the same bits."""
 
 
 def cores() -> int:
@@ -78,3 +85,50 @@ def _end_after(other: psutil.Process) -> None:
         if process.is_running():
             process.kill()
     os._exit(1)
+
+
+class _Watch(Thread):
+    """Looks at this process and all that it starts once a second: their memory, and the processor time of each.
+
+    A process that has ended can no longer be asked, so the last second of each is not counted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak, self.used, self.ended = 0, dict[tuple[int, float], float](), Event()
+
+    def run(self) -> None:
+        """Look until `ended` is set, and once more then."""
+        while not self.ended.wait(1):
+            self.look()
+
+    def look(self) -> None:
+        """Memory is the proportional set size where the system tells it: what processes share is counted once."""
+        memory = 0
+        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+            with suppress(psutil.Error), process.oneshot():
+                times, held = process.cpu_times(), process.memory_full_info()
+                self.used[process.pid, process.create_time()] = times.user + times.system
+                memory += getattr(held, "pss", held.uss)
+        self.peak = max(self.peak, memory)
+
+
+@contextmanager
+def measured(root: Path, stage: str) -> Iterator[None]:
+    """Measure what is done inside, and leave it below `root` in `COSTS`: `STAGE.json`, unless an error ends it.
+
+    It holds `seconds`, `processor_seconds`, `gib` (at most, of all processes), `cores` and `machine`.
+    """
+    watch, began = _Watch(), time.monotonic()
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.ended.set()
+    watch.join()
+    watch.look()
+    costs = {"seconds": time.monotonic() - began, "processor_seconds": sum(watch.used.values())}
+    costs = {name: round(value, 1) for name, value in costs.items()} | {"gib": round(watch.peak / 2**30, 2)}
+    path = root / COSTS / f"{os.environ.get('DVC_STAGE', stage)}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, costs | {"cores": cores(), "machine": f"{platform.machine()} {platform.system()}"})

@@ -3,8 +3,9 @@
 import argparse
 import sys
 
+from lib.config import root
 from lib.exceptions import StudyError
-from lib.processes import end_with_dvc
+from lib.processes import end_with_dvc, measured
 from lib.report.site import build, write_index
 
 
@@ -19,7 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     end_with_dvc()
     try:
         if options.catalogue:
-            build(options.catalogue)
+            with measured(root(), "report"):
+                build(options.catalogue)
         else:
             write_index()
     except StudyError as error:

@@ -1,0 +1,158 @@
+"""`python -m lib.repro`: checks that all is there, says what will run and how long it took before, and runs it.
+
+What it runs is `dvc repro`, which takes the same arguments. DVC itself would name the first missing file, but not how
+to get it, and would not say how far it is. Its own words, and those of the stages, are in `build/repro.log`.
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from threading import Event, Thread
+
+import pandas as pd
+from tqdm import tqdm
+
+from lib.collect import KINDS
+from lib.config import experiments, load_catalogue, load_params, load_section, root, studied
+from lib.exceptions import StudyError
+from lib.files import read_json
+from lib.processes import COSTS
+
+DVC = (sys.executable, "-m", "dvc", "repro")
+RUNNING = re.compile(r"^Running stage '(.+)':")
+ELSEWHERE = "benchmarks/stages.csv"
+"""What the stages took on another machine, for whoever has run none yet: `stage`, and what `COSTS` holds of each."""
+BAR = "{desc} {bar} stage {n_fmt} of {total_fmt} [{elapsed}{postfix}]"
+SHOWN_LINES = 20  # of the log, when a stage has failed
+
+
+def check() -> None:
+    """Validate `params.yaml`, and for each catalogue that it lists the catalogue's file, its source and its weights.
+
+    Raises
+    ------
+    StudyError
+        If a key or a value is wrong, or if a file is missing.
+    """
+    params = load_params()
+    for name in {**params.study, **params.others}:
+        load_section(name, KINDS[load_catalogue(name).kind].section)
+        studied(name)
+        experiments(name, params)
+
+
+def planned(arguments: Sequence[str]) -> list[str]:
+    """List the stages that `dvc repro` would run, in its order.
+
+    Raises
+    ------
+    StudyError
+        If DVC refuses, in its own words.
+    """
+    done = subprocess.run([*DVC, "--dry", *arguments], cwd=root(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StudyError(done.stderr.strip())
+    return [found[1] for line in done.stdout.splitlines() if (found := RUNNING.match(line))]
+
+
+def last_costs() -> pd.DataFrame:
+    """Return what each stage cost when it last ran here; or else elsewhere.
+
+    Returns
+    -------
+    DataFrame
+        `seconds, processor_seconds, gib, cores, machine`, by stage.
+    """
+    here = {path.stem: read_json(path) for path in root().glob(f"{COSTS}/*.json")}
+    costs = pd.DataFrame.from_dict(here, orient="index")
+    elsewhere = root() / ELSEWHERE
+    return costs.combine_first(pd.read_csv(elsewhere, index_col="stage")) if elsewhere.is_file() else costs
+
+
+def seconds_of(stages: Sequence[str]) -> pd.Series:
+    """Return what each stage took, in seconds; NaN for one that was never measured."""
+    costs = last_costs()
+    return (costs["seconds"] if len(costs) else pd.Series(dtype=float)).reindex(stages)
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as it is read.
+
+    >>> duration(8.2), duration(312), duration(float("nan"))
+    ('8 s', '5 min', 'not measured yet')
+    """
+    if seconds != seconds:
+        return "not measured yet"
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def run(arguments: Sequence[str], expected: pd.Series) -> int:
+    """Run `dvc repro` behind one progress line, and return its exit status.
+
+    Parameters
+    ----------
+    expected
+        What each stage that will run took, in seconds (`seconds_of`).
+    """
+    log = root() / "build" / "repro.log"
+    log.parent.mkdir(exist_ok=True)
+    usual = expected.fillna(expected.mean())
+    process = subprocess.Popen(
+        [*DVC, *arguments], cwd=root(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    assert process.stdout is not None
+    begun, ended = 0, Event()
+    with log.open("w", encoding="utf-8") as file, tqdm(total=len(usual), bar_format=BAR) as bar:
+        Thread(target=_refresh, args=(bar, ended), daemon=True).start()
+        for line in process.stdout:
+            file.write(line)
+            if found := RUNNING.match(line):
+                left = usual.iloc[begun:].sum()
+                bar.set_description_str(found[1], refresh=False)
+                bar.set_postfix_str(f"about {duration(left)} left" if left else "", refresh=False)
+                bar.update(begun - bar.n)
+                begun += 1
+        status = process.wait()
+        ended.set()
+        bar.update(len(usual) - bar.n if status == 0 else 0)
+    if status:
+        lines = [line.rpartition("\r")[2] for line in log.read_text("utf-8").splitlines()]
+        print(*lines[-SHOWN_LINES:], f"All of it is in {log.relative_to(root())}.", sep="\n", file=sys.stderr)
+    return status
+
+
+def _refresh(bar: "tqdm[None]", ended: Event) -> None:
+    """Show how long it has taken so far, each second."""
+    while not ended.wait(1):
+        bar.refresh()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
+    try:
+        check()
+        stages = planned(arguments)
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if not stages:
+        print("Everything is up to date: no stage has to run again.")
+        return 0
+    expected = seconds_of(stages)
+    print(f"{len(stages)} stages will run, which took {duration(expected.sum())} when last measured:")
+    for stage, seconds in expected.items():
+        print(f"  {stage:24} {duration(seconds)}")
+    try:
+        return run(arguments, expected)
+    except KeyboardInterrupt:
+        print("Stopped. What was finished is kept; the same command goes on from there.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
