@@ -23,7 +23,7 @@ DVC = (sys.executable, "-m", "dvc", "repro")
 RUNNING = re.compile(r"^Running stage '(.+)':")
 ELSEWHERE = "benchmarks/stages.csv"
 """What the stages took on another machine, for whoever has run none yet: `stage`, and what `COSTS` holds of each."""
-BAR = "{desc} {bar} stage {n_fmt} of {total_fmt} [{elapsed}{postfix}]"
+BAR = "{desc} {bar} {n_fmt} of {total_fmt} stages done [{elapsed}{postfix}]"
 SHOWN_LINES = 20  # of the log, when a stage has failed
 
 
@@ -73,7 +73,7 @@ def last_costs() -> pd.DataFrame:
 def seconds_of(stages: Sequence[str]) -> pd.Series:
     """Return what each stage took, in seconds; NaN for one that was never measured."""
     costs = last_costs()
-    return (costs["seconds"] if len(costs) else pd.Series(dtype=float)).reindex(stages)
+    return (costs["seconds"] if len(costs) else pd.Series(dtype=float)).reindex(list(stages))
 
 
 def duration(seconds: float) -> str:
@@ -104,7 +104,8 @@ def run(arguments: Sequence[str], expected: pd.Series) -> int:
     assert process.stdout is not None
     begun, ended = 0, Event()
     with log.open("w", encoding="utf-8") as file, tqdm(total=len(usual), bar_format=BAR) as bar:
-        Thread(target=_refresh, args=(bar, ended), daemon=True).start()
+        if sys.stderr.isatty():
+            Thread(target=_refresh, args=(bar, ended), daemon=True).start()
         for line in process.stdout:
             file.write(line)
             if found := RUNNING.match(line):

@@ -124,8 +124,9 @@ def tiny(tmp_path_factory):
     """Return a copy of the project whose small study has run once, from nothing."""
     root = copy_project(tmp_path_factory.mktemp("tiny"))
     trace_parameters(root)
-    result = dvc(root, "repro")
+    result = repro(root)
     assert result.returncode == 0, result.stdout + result.stderr
+    (root / "plan.txt").write_text(result.stdout)
     (root / "trace.jsonl").rename(root / "traced.jsonl")
     yield root
     shutil.rmtree(root)
@@ -181,11 +182,29 @@ def unread(read, listed):
     return found
 
 
+def repro(root, *arguments):
+    """Run what `make repro` does."""
+    command = [sys.executable, "-m", "lib.repro", *arguments]
+    return subprocess.run(command, cwd=root, env=environment(root), capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_what_will_run_is_said_before_and_what_each_stage_cost_is_kept(tiny):
+    stages = [stage for stage in STAGES if stage.endswith("@demo")]
+    plan = (tiny / "plan.txt").read_text().splitlines()
+    assert {stage for stage in stages if any(line.split()[:1] == [stage] for line in plan)} == set(stages)
+    for stage in stages:
+        costs = json.loads((tiny / f"build/costs/{stage}.json").read_text())
+        assert costs["seconds"] > 0
+        assert costs["processor_seconds"] > 0
+        assert costs["gib"] > 0.05
+
+
 @pytest.mark.slow
 def test_second_run_has_nothing_to_do(tiny):
-    result = dvc(tiny, "repro")
+    result = repro(tiny)
     assert result.returncode == 0, result.stderr
-    assert ran(result.stdout) == []
+    assert result.stdout == "Everything is up to date: no stage has to run again.\n"
 
 
 @pytest.mark.slow
