@@ -1,14 +1,14 @@
-"""Time and peak memory of every stage of `dvc repro` from nothing, and the time of a second one with nothing to do.
+"""Time and peak memory of every stage of `make repro` from nothing, and the time of a second one with nothing to do.
 
-Works in a temporary copy of what git tracks, so that nothing made before is taken for made. Memory is that of a stage
-and of all processes that it starts (proportional set size: what they share is counted once), looked at once a second:
-to look costs some milliseconds a process. Processor seconds are those of the same processes: on a machine that does
-other things as well they say more than the seconds that passed.
+Works in a temporary copy of what git tracks, so that nothing made before is taken for made. What each stage cost is
+what the study measures of itself (`lib.processes.measured`).
 
-    python benchmarks/pipeline.py [--catalogue demo] [--keep FOLDER]
+    python benchmarks/pipeline.py [--catalogue demo] [--keep FOLDER] [--save]
 """
 
 import argparse
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,9 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
+import pandas as pd
 import yaml
-from _watch import Watch
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -44,46 +43,34 @@ def study_only(target, catalogue):
     path.write_text(yaml.safe_dump(params | changes, sort_keys=False))
 
 
-def repro(target, *arguments):
-    """Run `dvc repro`, and return by stage: seconds, processor seconds, and peak GiB."""
-    command = [sys.executable, "-m", "dvc", "repro", *arguments]
-    process = psutil.Popen(command, cwd=target, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    watch, stages = Watch(psutil.Process(process.pid)), {}
-    watch.start()
-    began, used = time.perf_counter(), 0.0
-
-    def end(stage):
-        nonlocal began, used
-        now, processor = time.perf_counter(), watch.processor_seconds()
-        stages[stage] = (now - began, processor - used)
-        began, used = now, processor
-
-    for line in process.stdout:
-        if match := re.match(r"Running stage '(.+)':", line):
-            end(watch.stage)
-            watch.stage = match[1]
-            print(f"{watch.stage} ...", file=sys.stderr)
-    if process.wait():
-        raise SystemExit(f"dvc repro failed in stage {watch.stage}; look in {target}")
-    end(watch.stage)
-    return {stage: (*times, watch.peaks.get(stage, 0)) for stage, times in stages.items()}
+def repro(target):
+    """Run `make repro`'s command with nothing kept from elsewhere, and return its seconds."""
+    environment = os.environ | {"PYTHONPATH": str(target), "STUDY_ROOT": str(target)}
+    environment.pop("STUDY_CACHE", None)
+    began = time.perf_counter()
+    if subprocess.run([sys.executable, "-m", "lib.repro"], cwd=target, env=environment).returncode:
+        raise SystemExit(f"a stage failed; look in {target}")
+    return time.perf_counter() - began
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--catalogue", default="demo")
     parser.add_argument("--keep", type=Path, help="use this folder, and leave what was made there")
+    parser.add_argument("--save", action="store_true", help="keep it in benchmarks/stages.csv, for `make repro` to say")
     arguments = parser.parse_args()
     target = arguments.keep or Path(tempfile.mkdtemp())
     target.mkdir(parents=True, exist_ok=True)
     copy_tracked(target)
     study_only(target, arguments.catalogue)
-    stages = repro(target)
-    for stage, (seconds, processor, peak) in stages.items():
-        print(f"{stage:35s} {seconds:8.1f} s {processor:8.1f} processor s {peak:6.2f} GiB")
-    seconds, processor, peaks = zip(*stages.values(), strict=True)
-    print(f"{'all':35s} {sum(seconds):8.1f} s {sum(processor):8.1f} processor s {max(peaks):6.2f} GiB")
-    print(f"{'again, with nothing to do':35s} {sum(seconds for seconds, *_ in repro(target).values()):8.1f} s")
+    seconds = repro(target)
+    costs = pd.DataFrame({path.stem: json.loads(path.read_text()) for path in target.glob("build/costs/*.json")}).T
+    print(costs.to_string())
+    used, peak = costs["processor_seconds"].sum(), costs["gib"].max()
+    print(f"all: {seconds:.1f} s, {used:.1f} processor s in the stages, at most {peak:.2f} GiB")
+    print(f"again, with nothing to do: {repro(target):.1f} s")
+    if arguments.save:
+        costs.to_csv(REPOSITORY / "benchmarks/stages.csv", index_label="stage")
     if not arguments.keep:
         shutil.rmtree(target)
 
