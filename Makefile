@@ -8,13 +8,16 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test data verify lab lint bench lock clean
+.PHONY: help repro tour test data verify lab lint bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
 repro: .venv/.made  ## run the whole study on the catalogues that params.yaml lists, and render reports/
 	@python -m lib.repro
+
+tour: .venv/.made  ## make a tagger to play with, in a few minutes; then: make lab
+	@python -m lib.repro --tour
 
 test: .venv/.made  ## run every test, a file on each core, those that take longest first
 	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 40

@@ -2,6 +2,7 @@
 
 What it runs is `dvc repro`, which takes the same arguments. DVC itself would name the first missing file, but not how
 to get it, and would not say how far it is. Its own words, and those of the stages, are in `build/repro.log`.
+`--tour [CATALOGUE]` makes a tagger to play with, and nothing that this does not need.
 """
 
 import re
@@ -14,7 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lib.collect import KINDS
-from lib.config import experiments, load_catalogue, load_params, load_section, root, studied
+from lib.config import build_dir, experiments, load_catalogue, load_params, load_section, root, studied
 from lib.exceptions import StudyError
 from lib.files import read_json
 from lib.processes import COSTS
@@ -129,6 +130,42 @@ def _refresh(bar: "tqdm[None]", ended: Event) -> None:
         bar.refresh()
 
 
+def tour(catalogue: str) -> int:
+    """Make a tagger to play with, by the stages before `train` and one run of the model that is deployed.
+
+    `make repro` finds that run among those that are kept. Returns an exit status.
+    """
+    from lib.analysis import business
+    from lib.training import stage
+
+    ready = [f"image@{catalogue}", f"text@{catalogue}"]
+    if status := follow(ready):
+        return status
+    print(f"One run of `{load_params().business.variant}`, and its promises:")
+    stage.train(catalogue, [load_params().business.variant], runs=[business.deployed_run(catalogue)])
+    deployed = business.open_deployed(catalogue)
+    tuning, calibration = (business.judge(deployed.tagger, part) for part in (deployed.tuning, deployed.calibration))
+    tagger = business.make_promises(deployed, calibration, tuning).tagger
+    tagger.save(
+        build_dir(catalogue, "tagger"), f"# A tagger of `{catalogue}`\n\nMade by `make tour`, not by the study.\n"
+    )
+    print("The tagger is made. `make lab` opens the notebooks: begin with 00_start_here, then try 09_tag.")
+    return 0
+
+
+def follow(arguments: Sequence[str]) -> int:
+    """Say what will run, run it, and return an exit status."""
+    stages = planned(arguments)
+    if not stages:
+        print("Everything is up to date: no stage has to run again.")
+        return 0
+    expected = seconds_of(stages)
+    print(f"{len(stages)} stages will run, which took {duration(expected.sum())} when last measured:")
+    for stage, seconds in expected.items():
+        print(f"  {stage:24} {duration(seconds)}")
+    return run(arguments, expected)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -137,19 +174,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         check()
-        stages = planned(arguments)
+        return tour(arguments[1] if arguments[1:] else "demo") if arguments[:1] == ["--tour"] else follow(arguments)
     except StudyError as error:
         print(error, file=sys.stderr)
         return 1
-    if not stages:
-        print("Everything is up to date: no stage has to run again.")
-        return 0
-    expected = seconds_of(stages)
-    print(f"{len(stages)} stages will run, which took {duration(expected.sum())} when last measured:")
-    for stage, seconds in expected.items():
-        print(f"  {stage:24} {duration(seconds)}")
-    try:
-        return run(arguments, expected)
     except KeyboardInterrupt:
         print("Stopped. What was finished is kept; the same command goes on from there.", file=sys.stderr)
         return 130

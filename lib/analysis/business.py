@@ -141,6 +141,14 @@ class Judgement(NamedTuple):
         return right
 
 
+def deployed_run(catalogue: str) -> Run:
+    """Return the run that is deployed: with all rows of its split, and the first seed."""
+    settings, sizes = config.load_params().business, config.load_catalogue(catalogue).train_sizes
+    numbers = [size for size in sizes if isinstance(size, int)]
+    size: int | Literal["all"] = "all" if len(numbers) < len(sizes) else max(numbers)
+    return Run(settings.recipe, settings.text, settings.split, size, 0)
+
+
 def open_deployed(catalogue: str) -> Deployed:
     """Read the model as the `train` stage left it, and the held-out products; calibrate it on tuning products.
 
@@ -150,10 +158,7 @@ def open_deployed(catalogue: str) -> Deployed:
         If the model, or an earlier stage's output, is missing.
     """
     settings, data = config.load_params().business, load_catalogue_data(catalogue)
-    sizes = config.load_catalogue(catalogue).train_sizes
-    numbers = [size for size in sizes if isinstance(size, int)]
-    size: int | Literal["all"] = "all" if len(numbers) < len(sizes) else max(numbers)
-    run = Run(settings.recipe, settings.text, settings.split, size, 0)
+    run = deployed_run(catalogue)
     train, held = training_rows(data.products, settings.split, run.size, run.seed)
     tagger = trained_tagger(catalogue, settings.variant, run.key(len(train)), settings.text)
     fusion = cast(config.PathFusionVariant, tagger.model.settings.variant)  # a tagger has no other

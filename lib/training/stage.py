@@ -6,7 +6,7 @@ nothing is missing there are none.
 
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -34,10 +34,11 @@ class Planned(NamedTuple):
     made_by: dict[str, Any]
 
 
-def plan(catalogue: str, variants: Iterable[str] | None = None) -> list[Planned]:
-    """List a catalogue's runs, or those of some variants: the longest ones first, so that none of them ends alone.
+def plan(catalogue: str, variants: Iterable[str] | None = None, runs: Collection[Run] | None = None) -> list[Planned]:
+    """List a catalogue's runs, or those of some variants, and of these the ones among `runs`.
 
-    That is by their training rows; and late variants before early ones, which they may be made of.
+    The longest come first, so that none of them ends alone: those with the most training rows; and late variants before
+    early ones, which they may be made of.
     """
     params = config.load_params()
     device = _device(params.accelerator)
@@ -45,12 +46,18 @@ def plan(catalogue: str, variants: Iterable[str] | None = None) -> list[Planned]
         Planned(name, run, kept.ingredients(catalogue, config.get_variant(params, name), run, params, device))
         for name in reversed([*(variants or params.variants)])
         for run in grid(name, params, catalogue)
+        if runs is None or run in runs
     ]
     return sorted(planned, key=lambda one: rows_of(one.run.size), reverse=True)
 
 
-def train(catalogue: str, variants: Iterable[str] | None = None, workers: int | None = None) -> pd.DataFrame:
-    """Run the `train` stage, for all variants or for some.
+def train(
+    catalogue: str,
+    variants: Iterable[str] | None = None,
+    workers: int | None = None,
+    runs: Collection[Run] | None = None,
+) -> pd.DataFrame:
+    """Run the `train` stage, for all variants and runs or for some.
 
     Parameters
     ----------
@@ -63,7 +70,7 @@ def train(catalogue: str, variants: Iterable[str] | None = None, workers: int | 
     DataFrame
         The accuracies of all runs: `variant`, and the columns of `lib.training.metrics.accuracies`.
     """
-    params, planned = config.load_params(), plan(catalogue, variants)
+    params, planned = config.load_params(), plan(catalogue, variants, runs)
     todo = [one for one in planned if kept.find(kept.key_of(one.made_by)) is None]
     on_gpu = any(one.made_by["device"] != "cpu" for one in planned)
     made = _make_all(catalogue, params, todo, (1 if on_gpu else cores()) if workers is None else workers)
