@@ -22,6 +22,9 @@ from lib.training.runs import Run, grid, rows_of
 
 SPLITS: tuple[config.Split, ...] = get_args(config.Split)
 _WORKERS_IMPORT = "lib.training.run"
+ON_GPU = 8
+"""Runs that share a GPU: each leaves it idle most of the time, and holds half a GiB of it by being there."""
+
 ACCELERATORS = ("/dev/nvidiactl", "/dev/kfd", "/dev/accel0")
 """One of these is there wherever PyTorch may find a GPU on Linux."""
 
@@ -62,8 +65,8 @@ def train(
     Parameters
     ----------
     workers : int, optional
-        Processes that share the runs that are missing; by default one a core, or a single one with a GPU. 0: all in
-        this process.
+        Processes that share the runs that are missing; by default one a core, and at most `ON_GPU` where they share a
+        GPU. 0: all in this process.
 
     Returns
     -------
@@ -73,7 +76,9 @@ def train(
     params, planned = config.load_params(), plan(catalogue, variants, runs)
     todo = [one for one in planned if kept.find(kept.key_of(one.made_by)) is None]
     on_gpu = any(one.made_by["device"] != "cpu" for one in planned)
-    made = _make_all(catalogue, params, todo, (1 if on_gpu else cores()) if workers is None else workers)
+    made = _make_all(
+        catalogue, params, todo, (min(cores(), ON_GPU) if on_gpu else cores()) if workers is None else workers
+    )
     for _ in tqdm(made, f"training on {catalogue}", len(planned), initial=len(planned) - len(todo), unit="run"):
         pass
     columns = [f"{split}_split" for split in SPLITS]

@@ -113,6 +113,23 @@ def test_a_second_call_trains_nothing_and_leaves_the_same_bytes(study, monkeypat
     assert outputs(study, "brand_text_image") == before
 
 
+def test_runs_share_a_gpu_and_are_kept_apart_from_those_of_a_processor(study, monkeypatch):
+    asked, pool = [], stage.worker_pool
+
+    def counted(workers, imported):
+        asked.append(workers)
+        return pool(1, imported)
+
+    monkeypatch.setattr(stage, "worker_pool", counted)
+    monkeypatch.setattr(stage, "_device", lambda accelerator: "a GPU")
+    monkeypatch.setattr(stage, "cores", lambda: 16)
+    before, runs = kept_runs(study), len(stage.plan("tiny", ["brand"]))
+    stage.train("tiny", ["brand"])
+    assert asked == [min(stage.ON_GPU, runs)]
+    assert asked[0] > 1
+    assert len(kept_runs(study) - before) == runs
+
+
 def test_nothing_missing_needs_no_torch(study):
     train("linear_image")
     program = "import sys; from lib.training.stage import train; train('tiny', ['linear_image']); print(*sys.modules)"
