@@ -3,12 +3,15 @@
 
 PYTHON ?= python3
 MIRROR ?=
+TO ?= bundle
+TEXTS ?=
+FROM ?= bundle
 VERIFIED = $(wildcard build/*/notebooks/0[678]_*.ipynb build/*/notebooks/10_*.ipynb)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro tour test data verify lab lint bench lock clean
+.PHONY: help repro tour test data verify bundle unbundle lab lint bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -28,6 +31,12 @@ data: .venv/.made  ## build data/, the real catalogue: from the network, or from
 verify: .venv/.made  ## run the executed analysis notebooks again and compare every output with the stored one
 	@test -n "$(VERIFIED)" || { echo "There is nothing to verify: run \`make repro\` first." >&2; exit 1; }
 	pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -p no:cacheprovider $(VERIFIED)
+
+bundle: .venv/.made  ## pack what was run into the folder TO=bundle; texts and photos that are not published with TEXTS=1
+	@python -m lib.bundle pack "$(TO)" $(if $(TEXTS),--texts)
+
+unbundle: .venv/.made  ## restore what was run elsewhere from the bundle FROM=bundle
+	@python -m lib.bundle restore "$(FROM)"
 
 lab: .venv/.made  ## open the notebooks in JupyterLab
 	jupyter lab --notebook-dir=notebooks

@@ -92,7 +92,8 @@ def shrink(root: Path) -> None:
 
 
 def _shrunk(line: dict) -> dict:
-    return line | {"variants": [name for name in line["variants"] if name in TINY_VARIANTS]}
+    names = [line["variants"]] if isinstance(line["variants"], str) else line["variants"]
+    return line | {"variants": [name for name in names if name in TINY_VARIANTS]}
 
 
 def edit(path: Path, **changes: object) -> None:

@@ -206,9 +206,12 @@ def publish(deployed: Deployed, tables: dict[str, pd.DataFrame]) -> None:
     Parameters
     ----------
     tables
-        Name -> table; `missing_accuracy` and `promises` are in the card.
+        Name -> table; `missing_accuracy` and `promises` are in the card. `reliability`, which DVC plots, is written
+        beside the folder of the others.
     """
-    write_tables(report_dir(deployed.catalogue, FOLDER), tables)
+    folder, plotted = report_dir(deployed.catalogue), {"reliability": tables["reliability"]}
+    write_tables(folder, plotted)
+    write_tables(folder / FOLDER, {name: table for name, table in tables.items() if name not in plotted})
     settings, about, tagger = deployed.settings, deployed.tagger.about, deployed.tagger
     kept = tables["promises"]
     kept = kept[(kept["unit"] == UNITS[0]) & (kept["depth"] != SOME_LEVEL)]

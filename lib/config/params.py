@@ -22,6 +22,7 @@ StopWords = Literal["english", "none"]
 LARGER_BUDGETS = "label_budgets"
 """The experiment that has no runs: the `labels` stage goes on to `larger_budgets`."""
 
+ONE_OR_MORE = BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
 Precisions = Annotated[list[Share], Field(min_length=1)]
 
 
@@ -120,14 +121,15 @@ class Recipe(Strict):
 class Runs(Strict):
     """One line of an experiment: for every variant, or for some.
 
-    `train_sizes` are each of the catalogue's, all but the largest, or one of them; `seeds` at most so many.
+    `train_sizes` are each of the catalogue's, all but the largest, or one of them; `seeds` at most so many. A list of
+    one may be given as that one.
     """
 
-    recipes: list[str] = Field(min_length=1)
+    recipes: Annotated[list[str], ONE_OR_MORE] = Field(min_length=1)
     text: Text
-    splits: list[Split] = Field(min_length=1)
+    splits: Annotated[list[Split], ONE_OR_MORE] = Field(min_length=1)
     train_sizes: Literal["each", "smaller", "smallest", "second_smallest", "second_largest", "largest"]
-    variants: list[str] | None = None
+    variants: Annotated[list[str], ONE_OR_MORE] | None = None
     seeds: Size | None = None
 
 

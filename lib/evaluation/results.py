@@ -12,7 +12,7 @@ from lib.evaluation.claims import ledger, load_claims
 from lib.evaluation.contrasts import baseline_table, contrast_table, main_recipes
 from lib.evaluation.samples import interval_table, list_runs, resample_all, result_table
 from lib.exceptions import StudyError
-from lib.files import read_table, write_tables
+from lib.files import read_table, write_json, write_tables
 from lib.training.metrics import usual_decodings
 
 TABLES = ("results", "intervals", "contrasts", "claims", "baselines")
@@ -24,6 +24,9 @@ MAIN = "main"
 
 def make_results(catalogue: str) -> "Results":
     """Run the `results` stage: write each of `TABLES` to `reports/CATALOGUE/NAME.csv`, and read them.
+
+    For DVC, `learning_curves.csv` and `summary.json` repeat the numbers that are worth comparing from run to run
+    (`Results.learning_curves`, `Results.summary`).
 
     Raises
     ------
@@ -40,7 +43,10 @@ def make_results(catalogue: str) -> "Results":
         "baselines": baseline_table(samples, params),
     }
     write_tables(report_dir(catalogue), tables)
-    return Results.read(catalogue)
+    results = Results.read(catalogue)
+    write_tables(report_dir(catalogue), {"learning_curves": results.learning_curves()})
+    write_json(report_dir(catalogue, "summary.json"), results.summary())
+    return results
 
 
 @dataclass
@@ -151,6 +157,29 @@ class Results:
             }
             rows[variant] = cells | {"mean, training rows": self.number(variant, on="train")}
         return {variant: cells for variant, cells in rows.items() if any(cells.values())}
+
+    def learning_curves(self) -> pd.DataFrame:
+        """Return the main experiment's mean accuracy on test rows: `split, variant, train_size, mean, low, high`."""
+        rows = self.measured(metric="mean", **self.main).sort_values(["split", "variant", "train_size"])
+        return rows[["split", "variant", "train_size", "mean", "low", "high"]]
+
+    def summary(self) -> dict[str, Any]:
+        """Return a few numbers that `dvc metrics` shows, nested, with four decimals.
+
+        Of each variant of the main experiment, with the most training rows: mean accuracy on the random split, which is
+        the paper's number, and path accuracy on the grouped split, which is what new products can expect. Of the
+        paper's claims, as intended: how many there are of each verdict.
+        """
+        headline, verdicts = self.headline(), self.claims.loc[self.claims["way"] == "intended", "verdict"]
+
+        def column(name: str) -> dict[str, float]:
+            return {variant: round(found.mean, 4) for variant, cells in headline.items() if (found := cells[name])}
+
+        return {
+            "random": {"mean": column("mean, random")},
+            "grouped": {"path": column("path, grouped")},
+            "claims": verdicts.str.replace(" ", "_").value_counts().sort_index().to_dict(),
+        }
 
     def _where(self, table: pd.DataFrame, fields: dict[str, Any]) -> pd.DataFrame:
         for name, value in fields.items():

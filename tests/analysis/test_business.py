@@ -66,6 +66,7 @@ def made(tmp_path_factory):
         tables["candidates"], tables["candidate_lengths"] = review.candidates(deployed, test)
         tables["curves"], tables["queue"] = review.queue(deployed, test)
         tables["costs"] = review.costs(deployed, calibration, test)
+        tables["calibration"], tables["reliability"] = business.calibrations(deployed, [()])
         yield Made(deployed, calibration, tuning, test, tables)
     tiny.forget()
 
@@ -168,9 +169,10 @@ def test_the_folder_keeps_its_promises_and_two_runs_write_the_same_bytes(made):
     contents = []
     for _ in range(2):
         review.publish(made.deployed, made.tables)
-        paths = [*config.report_dir("tiny", "business").glob("*.csv"), config.build_dir("tiny", "tagger") / "README.md"]
+        paths = [*config.report_dir("tiny").rglob("*.csv"), config.build_dir("tiny", "tagger") / "README.md"]
         contents.append({path.name: path.read_bytes() for path in paths})
     assert contents[0] == contents[1]
+    assert config.report_dir("tiny", "reliability.csv").is_file()
     text = contents[0]["README.md"].decode()
     assert text.startswith("# ")
     assert "nothing can be promised" in text

@@ -12,7 +12,7 @@ MLP = {"model": "mlp", **TEXT, "hidden_layers": 2, "hidden_size": 8}
 SEQUENTIAL = MLP | {"model": "sequential"}
 LSTM = {"model": "lstm", **TEXT, "embedding_size": 8, "hidden_size": 8}
 MULTITASK = LSTM | {"model": "lstm_multitask"}
-LINE = {"recipes": ["tuned"], "text": "masked", "splits": ["random"], "train_sizes": "largest", "seeds": 1}
+LINE = {"recipes": ["tuned"], "text": "masked", "splits": "random", "train_sizes": "largest", "seeds": 1}
 LINEAR = {"model": "linear", **TEXT, "ngrams": 1, "C": 1.0}
 PHOTOS = {"model": "linear_image", "inputs": ["image"], "ridges": [0.1], "max_steps": 4}
 
@@ -108,3 +108,8 @@ def test_a_second_shop_is_another_one_and_tagged_by_one_that_is_studied(tmp_path
     with pytest.raises(StudyError) as error:
         config.load_params()
     assert expected in str(error.value)
+
+
+def test_a_list_of_one_in_a_line_of_runs_may_be_given_as_that_one(load):
+    line = load(brand_text=MLP).main
+    assert (line.recipes, line.splits, line.variants) == (["tuned"], ["random"], None)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from made_results import CATALOGUE, CHAINS, SKILL, make_study
 
-from lib import config
+from lib import config, files
 from lib.evaluation import contrasts
 from lib.evaluation.bootstrap import Sample
 from lib.evaluation.claims import right_after
@@ -60,6 +60,18 @@ def test_results_are_tidy_sorted_and_complete(tables):
     pd.testing.assert_frame_equal(results, results.sort_values(KEY, ignore_index=True))
     assert results["value"].between(0, 1).all()
     assert not results.duplicated(KEY).any()
+
+
+def test_what_dvc_compares_is_the_headline_and_the_main_experiment_by_size(study, tables):
+    summary = files.read_json(config.report_dir(CATALOGUE, "summary.json"))
+    headline = tables.headline()
+    assert summary["random"]["mean"] == {name: round(row["mean, random"].mean, 4) for name, row in headline.items()}
+    assert summary["grouped"]["path"] == {name: round(row["path, grouped"].mean, 4) for name, row in headline.items()}
+    assert sum(summary["claims"].values()) == tables.claims["id"].nunique()
+    curves = files.read_table(config.report_dir(CATALOGUE, "learning_curves.csv"))
+    assert not curves.duplicated(["split", "variant", "train_size"]).any()
+    assert set(curves["variant"]) == set(headline)
+    assert (curves.groupby(["split", "variant"]).size() == 2).all()
 
 
 def test_an_interval_holds_the_mean_of_the_seeds_of_results_csv(tables):
