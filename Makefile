@@ -6,6 +6,8 @@ MIRROR ?=
 TO ?= bundle
 TEXTS ?=
 FROM ?= bundle
+ARGS ?=
+UV = .venv/bin/uv $(shell test -w "$${UV_CACHE_DIR:-$$HOME}" || echo --no-cache)
 VERIFIED = $(wildcard build/*/notebooks/0[678]_*.ipynb build/*/notebooks/10_*.ipynb)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)
@@ -17,10 +19,10 @@ help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
 repro: .venv/.made  ## run the whole study on the catalogues that params.yaml lists, and render reports/
-	@python -m lib.repro
+	@python -m lib.tools.repro
 
 tour: .venv/.made  ## make a tagger to play with, in a few minutes; then: make lab
-	@python -m lib.repro --tour
+	@python -m lib.tools.repro --tour
 
 test: .venv/.made  ## run every test, a file on each core, those that take longest first
 	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 40
@@ -33,13 +35,13 @@ verify: .venv/.made  ## run the executed analysis notebooks again and compare ev
 	pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -p no:cacheprovider $(VERIFIED)
 
 bundle: .venv/.made  ## pack what was run into the folder TO=bundle; texts and photos that are not published with TEXTS=1
-	@python -m lib.bundle pack "$(TO)" $(if $(TEXTS),--texts)
+	@python -m lib.tools.bundle pack "$(TO)" $(if $(TEXTS),--texts)
 
 unbundle: .venv/.made  ## restore what was run elsewhere from the bundle FROM=bundle
-	@python -m lib.bundle restore "$(FROM)"
+	@python -m lib.tools.bundle restore "$(FROM)"
 
-lab: .venv/.made  ## open the notebooks in JupyterLab
-	jupyter lab --notebook-dir=notebooks
+lab: .venv/.made  ## open the notebooks in JupyterLab; ARGS=... are passed on to it
+	@test -w "$$HOME" || export HOME="$$(mktemp -d)"; jupyter lab --allow-root --notebook-dir=. $(ARGS)
 
 lint: .venv/.made  ## check style, types, notebooks, and that the lock is what pyproject.toml asks for
 	ruff check .
@@ -59,11 +61,18 @@ clean:  ## remove build/ (what stages made; the DVC cache still has it)
 	rm -rf build
 
 # uv is in the lock. It puts itself and everything else at the locked versions, checked by their hashes, and compiles them:
-# many processes import them, and some systems forbid Python to keep what it compiles.
-.venv/.made: requirements.lock
+# many processes import them, and some systems forbid Python to keep what it compiles. Last comes the study (pyproject.toml).
+# The path to it is made relative: with LC_ALL=C, Python 3.11 does not even start if a .pth file names a folder such as /é.
+.venv/.made: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed; $(PYTHON) is not. Name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@system="$$($(PYTHON) -c 'import platform as p; print(p.system(), p.machine(), p.libc_ver()[0])')"; case "$$system" in \
+		"Linux x86_64 glibc" | "Linux aarch64 glibc" | "Darwin arm64 ") ;; \
+		*) echo "PyTorch has no build for this system ($$system). The study runs on 64-bit Linux with glibc (x86-64, ARM)" \
+			"and on macOS with an Apple chip; on Windows, use WSL." >&2; exit 1 ;; esac
 	@test -x .venv/bin/uv || { $(PYTHON) -m venv --clear .venv && \
 		.venv/bin/python -m pip install --quiet "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)"; }
-	.venv/bin/uv pip sync --python .venv/bin/python --require-hashes --compile-bytecode requirements.lock
+	$(UV) pip sync --python .venv/bin/python --require-hashes --compile-bytecode requirements.lock
+	$(UV) pip install --quiet --python .venv/bin/python --no-deps --editable .
+	@echo ../../../.. | tee .venv/lib/python*/site-packages/multimodal_classification_study.pth >/dev/null
 	@touch $@

@@ -48,7 +48,7 @@ def repro(target):
     environment = os.environ | {"PYTHONPATH": str(target), "STUDY_ROOT": str(target)}
     environment.pop("STUDY_CACHE", None)
     began = time.perf_counter()
-    if subprocess.run([sys.executable, "-m", "lib.repro"], cwd=target, env=environment).returncode:
+    if subprocess.run([sys.executable, "-m", "lib.tools.repro"], cwd=target, env=environment).returncode:
         raise SystemExit(f"a stage failed; look in {target}")
     return time.perf_counter() - began
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from pipeline import PROJECT, dvc, ran
 
-from lib import bundle
 from lib.exceptions import StudyError
 from lib.files import file_sha256, fingerprint
+from lib.tools import bundle
 
 MAKE = """
 import pathlib, sys

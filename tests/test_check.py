@@ -8,7 +8,7 @@ import yaml
 from pipeline import PROJECT, edit
 
 from lib.exceptions import StudyError
-from lib.repro import check
+from lib.tools.repro import check
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_catalogue_without_a_file_is_named(fashion):
 
 def test_command_line_shows_the_message_alone_and_fails(fashion):
     result = subprocess.run(
-        [sys.executable, "-m", "lib.repro"], cwd=PROJECT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "lib.tools.repro"], cwd=PROJECT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 1
     assert result.stderr.startswith("The catalogue 'fashion' needs")
@@ -76,4 +76,4 @@ def test_command_line_shows_the_message_alone_and_fails(fashion):
 def test_make_repro_checks_before_it_runs():
     makefile = (PROJECT / "Makefile").read_text("utf-8")
     recipe = makefile.split("\nrepro:")[1].split("\n\n")[0]
-    assert "python -m lib.repro" in recipe
+    assert "python -m lib.tools.repro" in recipe

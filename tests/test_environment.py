@@ -1,6 +1,8 @@
 """One source of versions: pyproject.toml says what is wanted, and everything else agrees with it."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -93,18 +95,56 @@ def test_make_knows_the_target(target):
     assert re.search(rf"^make {target} ", listed, re.MULTILINE)
 
 
-def test_make_refuses_an_old_python_and_says_which_is_needed(tmp_path):
-    (tmp_path / "requirements.lock").touch()
-    (tmp_path / "Makefile").write_text((PROJECT / "Makefile").read_text("utf-8"))
-    old = tmp_path / "old-python"
-    old.write_text("#!/bin/sh\nexit 1\n")
-    old.chmod(0o755)
+def refusal(folder, python):
+    """Return what make says with this shell script for a Python, before it has made anything."""
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(PROJECT / name, folder)
+    other = folder / "other-python"
+    other.write_text(f"#!/bin/sh\n{python}\n")
+    other.chmod(0o755)
     result = subprocess.run(
-        ["make", "test", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True, check=False
+        ["make", "test", f"PYTHON={other}"], cwd=folder, capture_output=True, text=True, check=False
     )
     assert result.returncode != 0
-    assert "Python 3.11 or later is needed" in result.stderr
-    assert not (tmp_path / ".venv").exists()
+    assert not (folder / ".venv").exists()
+    return result.stderr
+
+
+def test_make_refuses_an_old_python_and_says_which_is_needed(tmp_path):
+    assert "Python 3.11 or later is needed" in refusal(tmp_path, "exit 1")
+
+
+@pytest.mark.parametrize("system", ["Linux x86_64 musl", "Linux i686 glibc", "Darwin x86_64 "])
+def test_make_refuses_a_system_without_pytorch_and_says_which_are_needed(tmp_path, system):
+    said = refusal(tmp_path, f"case $2 in *libc*) echo '{system}' ;; esac")
+    assert f"PyTorch has no build for this system ({system})" in said
+    assert "64-bit Linux with glibc" in said
+
+
+@pytest.mark.parametrize("folder", [".", "notebooks"])
+def test_lib_is_found_wherever_a_notebook_is_started(folder):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", "import sys; sys.path.remove(''); import lib"]
+    subprocess.run(command, cwd=PROJECT / folder, env=environment, check=True)
+
+
+def test_jupyter_is_told_how_to_save_notebooks():
+    shipped = PROJECT / ".jupyter"
+    for path in filter(Path.is_file, shipped.rglob("*")):
+        assert Path(sys.prefix, path.relative_to(shipped)).read_text("utf-8") == path.read_text("utf-8")
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((PROJECT / "CITATION.cff").read_text("utf-8"))
+    assert (citation["cff-version"], citation["type"]) == ("1.2.0", "software")
+    assert citation["version"] == PYPROJECT["project"]["version"]
+    assert citation["license"] == PYPROJECT["project"]["license"]
+
+
+def test_continuous_integration_runs_what_ci_runs_on_the_oldest_python_and_a_later_one():
+    workflow = yaml.safe_load((PROJECT / ".github/workflows/ci.yml").read_text("utf-8"))["jobs"]["ci"]
+    assert workflow["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
+    assert {"run": ".ci/run"} in workflow["steps"]
 
 
 def test_this_python_is_one_that_pyproject_accepts():

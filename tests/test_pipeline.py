@@ -184,7 +184,7 @@ def unread(read, listed):
 
 def repro(root, *arguments):
     """Run what `make repro` does."""
-    command = [sys.executable, "-m", "lib.repro", *arguments]
+    command = [sys.executable, "-m", "lib.tools.repro", *arguments]
     return subprocess.run(command, cwd=root, env=environment(root), capture_output=True, text=True, check=False)
 
 

@@ -1,4 +1,4 @@
-"""`python -m lib.repro`: checks that all is there, says what will run and how long it took before, and runs it.
+"""`python -m lib.tools.repro`: checks that all is there, says what will run and how long it took before, and runs it.
 
 What it runs is `dvc repro`, which takes the same arguments. DVC itself would name the first missing file, but not how
 to get it, and would not say how far it is. Its own words, and those of the stages, are in `build/repro.log`.
@@ -19,6 +19,7 @@ from lib.config import build_dir, experiments, load_catalogue, load_params, load
 from lib.exceptions import StudyError
 from lib.files import read_json
 from lib.processes import COSTS
+from lib.tools import saving
 
 DVC = (sys.executable, "-m", "dvc", "repro")
 RUNNING = re.compile(r"^Running stage '(.+)':")
@@ -172,6 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0
+    saving.main()
     try:
         check()
         return tour(arguments[1] if arguments[1:] else "demo") if arguments[:1] == ["--tour"] else follow(arguments)

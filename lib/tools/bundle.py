@@ -1,8 +1,8 @@
 """A study that was run, handed on: one packs what DVC keeps of it, others restore it, and nothing is left to run.
 
-`python -m lib.bundle pack FOLDER` writes a bundle, `python -m lib.bundle restore FOLDER` reads one. A bundle is a
-folder: `cache/` is a DVC remote, `files/` has `dvc.lock` and what git keeps of the reports, and `manifest.json` says
-which commit this is of, what is in it, and the SHA-256 of every file.
+`python -m lib.tools.bundle pack FOLDER` writes a bundle, `python -m lib.tools.bundle restore FOLDER` reads one. A
+bundle is a folder: `cache/` is a DVC remote, `files/` has `dvc.lock` and what git keeps of the reports, and
+`manifest.json` says which commit this is of, what is in it, and the SHA-256 of every file.
 """
 
 import argparse
@@ -186,7 +186,7 @@ def _checked(source: Path) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m lib.bundle", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m lib.tools.bundle", description=__doc__)
     parser.add_argument("command", choices=["pack", "restore"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--texts", action="store_true", help="pack texts and photos that are not published, too")
