@@ -161,7 +161,7 @@ def follow(arguments: Sequence[str]) -> int:
         print("Everything is up to date: no stage has to run again.")
         return 0
     expected = seconds_of(stages)
-    print(f"{len(stages)} stages will run, which took {duration(expected.sum())} when last measured:")
+    print(f"{len(stages)} stages will run. How long they took before: {duration(expected.sum(min_count=1))}.")
     for stage, seconds in expected.items():
         print(f"  {stage:24} {duration(seconds)}")
     return run(arguments, expected)
