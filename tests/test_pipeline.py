@@ -241,7 +241,7 @@ def test_a_changed_variant_and_a_new_line_of_runs_train_that_and_nothing_else(ti
         assert len(again) == len(made_by) - 1 > 0
     finally:
         (tiny / "params.yaml").write_bytes(before)
-        result = dvc(tiny, "repro", "train@demo")  # what is kept is published again, the same bytes
+        result = dvc(tiny, "repro")  # what is kept is published again, the same bytes
     assert {path: path.read_bytes() for path in tiny.glob("reports/demo/outcomes/*.npz")} == outcomes, result.stderr
 
 
@@ -265,7 +265,7 @@ def test_killed_training_is_taken_up_again_and_ends_with_the_same_numbers(tiny, 
             }
     finally:
         (tiny / "params.yaml").write_bytes(params)
-        dvc(tiny, "repro", "train@demo")
+        dvc(tiny, "repro")
 
 
 def kill_training(root, cache):
