@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from threading import Event, Thread
 
 import pandas as pd
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
 from tqdm import tqdm
 
 from lib.collect import KINDS
@@ -22,7 +24,10 @@ from lib.processes import COSTS
 from lib.tools import saving
 
 DVC = (sys.executable, "-m", "dvc", "repro")
-RUNNING = re.compile(r"^Running stage '(.+)':")
+RUNNING = "Running stage"
+STAGE = re.compile(rf"^({RUNNING}|Stage) '(.+?)'")
+"""How DVC names a stage that it runs, or one that it skips."""
+
 ELSEWHERE = "benchmarks/stages.csv"
 """What the stages took on another machine, for whoever has run none yet: `stage`, and what `COSTS` holds of each."""
 BAR = "{desc} {bar} {n_fmt} of {total_fmt} stages done [{elapsed}{postfix}]"
@@ -45,7 +50,7 @@ def check() -> None:
 
 
 def planned(arguments: Sequence[str]) -> list[str]:
-    """List the stages that `dvc repro` would run, in its order.
+    """List the stages that `dvc repro` would run, and those that may follow because they read what these write.
 
     Raises
     ------
@@ -55,7 +60,15 @@ def planned(arguments: Sequence[str]) -> list[str]:
     done = subprocess.run([*DVC, "--dry", *arguments], cwd=root(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise StudyError(done.stderr.strip())
-    return [found[1] for line in done.stdout.splitlines() if (found := RUNNING.match(line))]
+    stages = [found[2] for line in done.stdout.splitlines() if (found := STAGE.match(line)) and found[1] == RUNNING]
+    index = Repo(str(root())).index
+    named = {stage.name: stage for stage in index.stages if isinstance(stage, PipelineStage)}
+    ahead = [] if arguments else stages.copy()  # of what is asked for by name, DVC says all
+    while ahead:
+        readers = {stage.name for stage in index.graph.predecessors(named[ahead.pop()])} - set(stages)
+        stages += readers
+        ahead += readers
+    return sorted(stages, key=[*named].index)
 
 
 def last_costs() -> pd.DataFrame:
@@ -104,18 +117,19 @@ def run(arguments: Sequence[str], expected: pd.Series) -> int:
         [*DVC, *arguments], cwd=root(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
     assert process.stdout is not None
-    begun, ended = 0, Event()
+    seen, ended = set[str](), Event()
     with log.open("w", encoding="utf-8") as file, tqdm(total=len(usual), bar_format=BAR) as bar:
         if sys.stderr.isatty():
             Thread(target=_refresh, args=(bar, ended), daemon=True).start()
         for line in process.stdout:
             file.write(line)
-            if found := RUNNING.match(line):
-                left = usual.iloc[begun:].sum()
-                bar.set_description_str(found[1], refresh=False)
-                bar.set_postfix_str(f"about {duration(left)} left" if left else "", refresh=False)
-                bar.update(begun - bar.n)
-                begun += 1
+            if (found := STAGE.match(line)) and found[2] in usual.index:
+                bar.update(len(seen) - bar.n)
+                if found[1] == RUNNING:
+                    left = usual.drop([*seen]).sum()
+                    bar.set_description_str(found[2], refresh=False)
+                    bar.set_postfix_str(f"about {duration(left)} left" if left else "")
+                seen.add(found[2])
         status = process.wait()
         ended.set()
         bar.update(len(usual) - bar.n if status == 0 else 0)
