@@ -2,7 +2,7 @@
 
 What it runs is `dvc repro`, which takes the same arguments. DVC itself would name the first missing file, but not how
 to get it, and would not say how far it is. Its own words, and those of the stages, are in `build/repro.log`.
-`--tour [CATALOGUE]` makes a tagger to play with, and nothing that this does not need.
+With `--dry` nothing runs. `--tour [CATALOGUE]` makes a tagger to play with, and nothing that this does not need.
 """
 
 import re
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from threading import Event, Thread
 
 import pandas as pd
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from tqdm import tqdm
@@ -57,18 +58,20 @@ def planned(arguments: Sequence[str]) -> list[str]:
     StudyError
         If DVC refuses, in its own words.
     """
-    done = subprocess.run([*DVC, "--dry", *arguments], cwd=root(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise StudyError(done.stderr.strip())
-    stages = [found[2] for line in done.stdout.splitlines() if (found := STAGE.match(line)) and found[1] == RUNNING]
-    index = Repo(str(root())).index
-    named = {stage.name: stage for stage in index.stages if isinstance(stage, PipelineStage)}
-    ahead = [] if arguments else stages.copy()  # of what is asked for by name, DVC says all
+    targets = [argument for argument in arguments if not argument.startswith("-")]
+    try:
+        repo = Repo(str(root()))
+        stale = {name.rpartition(":")[2] for name in repo.status(targets or None, with_deps=bool(targets))}
+        index = repo.index.targets_view(targets, with_deps=True) if targets else repo.index
+        named = {stage.name: stage for stage in index.stages if isinstance(stage, PipelineStage)}
+    except DvcException as error:
+        raise StudyError(str(error)) from error
+    stages = ahead = [name for name in named if name in stale]
     while ahead:
-        readers = {stage.name for stage in index.graph.predecessors(named[ahead.pop()])} - set(stages)
-        stages += readers
-        ahead += readers
-    return sorted(stages, key=[*named].index)
+        readers = {stage.name for name in ahead for stage in repo.index.graph.predecessors(named[name])}
+        ahead = [name for name in named if name in readers and name not in stages]
+        stages = stages + ahead
+    return sorted(stages, key=[getattr(stage, "name", "") for stage in repo.index.stages].index)
 
 
 def last_costs() -> pd.DataFrame:
@@ -178,7 +181,7 @@ def follow(arguments: Sequence[str]) -> int:
     print(f"{len(stages)} stages will run. How long they took before: {duration(expected.sum(min_count=1))}.")
     for stage, seconds in expected.items():
         print(f"  {stage:24} {duration(seconds)}")
-    return run(arguments, expected)
+    return 0 if "--dry" in arguments else run(arguments, expected)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -190,7 +193,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     saving.main()
     try:
         check()
-        return tour(arguments[1] if arguments[1:] else "demo") if arguments[:1] == ["--tour"] else follow(arguments)
+        if arguments[:1] == ["--tour"]:
+            return tour(arguments[1] if arguments[1:] else next(iter(load_params().study)))
+        return follow(arguments)
     except StudyError as error:
         print(error, file=sys.stderr)
         return 1
