@@ -201,6 +201,22 @@ def test_what_will_run_is_said_before_and_what_each_stage_cost_is_kept(tiny):
 
 
 @pytest.mark.slow
+def test_the_tour_makes_a_tagger_of_one_kept_run_and_leaves_the_reports(tiny):
+    tagger, outcomes, kept = tiny / "build/demo/tagger", outcomes_of(tiny), kept_runs(tiny)
+    promises = (tagger / "promises.json").read_bytes()
+    tagger.rename(tiny / "aside")
+    try:
+        result = repro(tiny, "--tour")
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert (tagger / "promises.json").read_bytes() == promises
+        assert kept_runs(tiny) == kept
+        assert {name: set(runs) for name, runs in outcomes_of(tiny).items()} == {n: set(r) for n, r in outcomes.items()}
+    finally:
+        shutil.rmtree(tagger, ignore_errors=True)
+        (tiny / "aside").rename(tagger)
+
+
+@pytest.mark.slow
 def test_second_run_has_nothing_to_do(tiny):
     result = repro(tiny)
     assert result.returncode == 0, result.stderr

@@ -106,7 +106,7 @@ def get_variant(params: Params, name: str) -> Variant:
 
 
 def studied(name: str) -> Studied:
-    """Return the entry of a catalogue that is studied, or prepared, with absolute paths that exist.
+    """Return the entry of a catalogue that is studied, or a second shop, with absolute paths that exist.
 
     Raises
     ------

@@ -6,6 +6,7 @@ With `--dry` nothing runs. `--tour [CATALOGUE]` makes a tagger to play with, and
 """
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ STAGE = re.compile(rf"^({RUNNING}|Stage) '(.+?)'")
 ELSEWHERE = "benchmarks/stages.csv"
 """What the stages took on another machine, for whoever has run none yet: `stage`, and what `COSTS` holds of each."""
 BAR = "{desc} {bar} {n_fmt} of {total_fmt} stages done [{elapsed}{postfix}]"
+NEXT = "`make lab` opens the notebooks: begin with 00_start_here, then try 09_tag."
 SHOWN_LINES = 20  # of the log, when a stage has failed
 
 
@@ -151,23 +153,35 @@ def _refresh(bar: "tqdm[None]", ended: Event) -> None:
 def tour(catalogue: str) -> int:
     """Make a tagger to play with, by the stages before `train` and one run of the model that is deployed.
 
-    `make repro` finds that run among those that are kept. Returns an exit status.
+    `make repro` finds that run among those that are kept. Nothing below `reports/` is touched, and a tagger that is
+    there is left as it is. Returns an exit status.
     """
     from lib.analysis import business
-    from lib.training import stage
+    from lib.training import kept, stage
+    from lib.training.run import do_run
 
-    ready = [f"image@{catalogue}", f"text@{catalogue}"]
-    if status := follow(ready):
+    if build_dir(catalogue, "tagger").exists():
+        print(f"'{catalogue}' has a tagger already. {NEXT}")
+        return 0
+    if status := follow([f"image@{catalogue}", f"text@{catalogue}"]):
         return status
-    print(f"One run of `{load_params().business.variant}`, and its promises:")
-    stage.train(catalogue, [load_params().business.variant], runs=[business.deployed_run(catalogue)])
+    params, run = load_params(), business.deployed_run(catalogue)
+    variant = params.business.variant
+    (planned,) = stage.plan(catalogue, [variant], [run])
+    print(f"One run of `{variant}`, which takes about a minute, and its promises ...", flush=True)
+    folder = kept.make(
+        planned.made_by,
+        lambda folder, checkpoints: do_run(catalogue, params.variants[variant], run, params, folder, checkpoints),
+    )
+    name = run.key(read_json(folder / "history.json")["train_size"])
+    shutil.copytree(folder / "model", build_dir(catalogue, "models", variant, name), dirs_exist_ok=True)
     deployed = business.open_deployed(catalogue)
     tuning, calibration = (business.judge(deployed.tagger, part) for part in (deployed.tuning, deployed.calibration))
     tagger = business.make_promises(deployed, calibration, tuning).tagger
     tagger.save(
         build_dir(catalogue, "tagger"), f"# A tagger of `{catalogue}`\n\nMade by `make tour`, not by the study.\n"
     )
-    print("The tagger is made. `make lab` opens the notebooks: begin with 00_start_here, then try 09_tag.")
+    print(f"The tagger is made. {NEXT}")
     return 0
 
 

@@ -54,13 +54,8 @@ def plan(catalogue: str, variants: Iterable[str] | None = None, runs: Collection
     return sorted(planned, key=lambda one: rows_of(one.run.size), reverse=True)
 
 
-def train(
-    catalogue: str,
-    variants: Iterable[str] | None = None,
-    workers: int | None = None,
-    runs: Collection[Run] | None = None,
-) -> pd.DataFrame:
-    """Run the `train` stage, for all variants and runs or for some.
+def train(catalogue: str, variants: Iterable[str] | None = None, workers: int | None = None) -> pd.DataFrame:
+    """Run the `train` stage, for all variants or for some.
 
     Parameters
     ----------
@@ -73,7 +68,7 @@ def train(
     DataFrame
         The accuracies of all runs: `variant`, and the columns of `lib.training.metrics.accuracies`.
     """
-    params, planned = config.load_params(), plan(catalogue, variants, runs)
+    params, planned = config.load_params(), plan(catalogue, variants)
     todo = [one for one in planned if kept.find(kept.key_of(one.made_by)) is None]
     on_gpu = any(one.made_by["device"] != "cpu" for one in planned)
     made = _make_all(
