@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lib.exceptions import nearest
 
 LEVELS = ("level_1", "level_2", "level_3")
+ENDS_HERE = "(ends here)"  # the class of a level that a shorter category path does not reach
 Input = Literal["brand", "text", "image"]
 Text = Literal["plain", "masked", "titled"]
 Split = Literal["random", "grouped"]
