@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import model_validator
 
 from lib import config
 from lib.collect.mapping import Product, TableMapping, fields, to_product
-from lib.collect.rows import Format, Inside, Layout, Row, guess_format, present, read_rows
+from lib.collect.rows import FileKeys, Inside, Row, present, read_rows
 from lib.config import Size, Strict
 from lib.config.base import PHOTO, Record, Reject
 from lib.crawl.process import crawl, forget_others
@@ -31,14 +31,6 @@ _SHOWN = 40  # columns of a file that a message lists
 _SHOWN_ADDRESS = 200  # characters of an address that a reject quotes
 _MAX_PHOTO_BYTES = 64 * 2**20  # more of one photo is not read; what is cut here turns out as broken in stage `image`
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-
-
-def _encoding(name: str) -> str:
-    try:
-        " ".encode(name)
-    except LookupError as error:
-        raise ValueError(f"there is no encoding '{name}'; expected one such as utf-8, cp1252 or utf-16") from error
-    return name
 
 
 class Images(Strict):
@@ -55,23 +47,14 @@ class Images(Strict):
         return self
 
 
-class TableSource(TableMapping):
-    """A table and its photos, below the catalogue's source folder, and what its columns mean.
+class TableSource(FileKeys, TableMapping):
+    """A table and its photos, below the catalogue's source folder, and what its columns mean."""
 
-    `format` is told by the end of the file's name if it is not given.
-    """
-
-    file: Inside
-    format: Format | None = None
-    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     images: Images | None = None
     sample: Size | None = None
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:
-        if self.layout.format in ("jsonl", "parquet") and (self.encoding or self.delimiter):
-            raise ValueError(f"`encoding` and `delimiter` are for csv and tsv, and '{self.file}' is neither")
         if "categories" in self.model_fields_set and self.columns.category is None:
             raise ValueError("`categories` says how to split a path, but `columns` names no `category`")
         names = [name for name in (self.columns.image, self.image_name) if name is not None]
@@ -80,20 +63,6 @@ class TableSource(TableMapping):
         if self.image_name is not None and "{id}" not in self.image_name:
             raise ValueError(f"`image_name` should hold '{{id}}' where the product's id goes. Got '{self.image_name}'")
         return self
-
-    @property
-    def layout(self) -> Layout:
-        """How the file holds its rows.
-
-        Raises
-        ------
-        ValueError
-            If that is not given, and the file's name does not tell.
-        """
-        form = self.format or guess_format(self.file)
-        if form is None:
-            raise ValueError(f"`format` should say what '{self.file}' is: csv, tsv, jsonl or parquet")
-        return Layout(form, self.encoding, self.delimiter)
 
 
 def read_products(name: str, source: TableSource) -> Iterator[Record | Reject]:
@@ -144,6 +113,7 @@ def _read_table(path: Path, source: TableSource, settings: str) -> Iterator[Prod
     lines += [f"Its columns are {has[:_SHOWN]}{more}."]
     if len(has) == 1:
         lines += ["Is that one column? `table.delimiter` says what stands between two."]
+    lines += [table.hint] if table.hint else []
     raise StudyError("\n".join(lines))
 
 
