@@ -38,8 +38,9 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from lib.clean.photos import Archive, PhotoError, decode_photo
-from lib.clean.shingles import Rows, shingles, signatures, widespread, without_common, words
+from lib.clean.shingles import Rows, shingles, signatures, widespread, without_common
 from lib.clean.splits import stable_hash
+from lib.clean.words import words
 from lib.config import CleanParams
 from lib.processes import worker_pool
 
