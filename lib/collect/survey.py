@@ -14,6 +14,7 @@ from lib.collect.cells import shortened
 from lib.collect.mapping import Product, TableMapping, left_out, to_product
 from lib.collect.merging import merge
 from lib.collect.paths import (
+    WHOLE_NUMBER,
     Categories,
     CategoryRule,
     Ids,
@@ -33,7 +34,7 @@ from lib.exceptions import StudyError
 OF_PATH = {CATEGORY_DEPTH, CATEGORY_ID, SHALLOW}
 """Why a product may be rejected for its category path."""
 
-SEPARATORS = (">>", "::", "->", ">", "›", "»", "→", "|", "/", "\\", ":", ";", " - ", ".", ",")
+SEPARATORS = (">>", "::", "->", ">", "›", "»", "→", "＞", "|", "/", "／", "\\", ":", ";", " - ", ".", ",")
 BETWEEN = (",", "|", ";", "\n")
 _MOSTLY = 0.5  # of the cells have a mark, if that may be what parts them
 _SAYS_NOTHING = frozenset({"nan", "null", "none", "n/a"})
@@ -87,7 +88,7 @@ class Survey:
 
     def levels(self, names: Names) -> Categories | str:
         """Return the three levels of a path, or the reason why its product is rejected."""
-        if len(names) == 1 and names[0] and names[0].strip().isdecimal():
+        if len(names) == 1 and WHOLE_NUMBER.fullmatch((names[0] or "").strip()):
             return CATEGORY_ID
         if depth_of(names) < len(LEVELS) and self.rule.shallower == "drop":
             return SHALLOW
@@ -241,8 +242,8 @@ class Survey:
             lines.append("`categories.deeper: cut` takes the first three of more names.")
         if 0 in depths.index and self.rule.shallower != "drop":
             lines.append(
-                "A product without any category is never filled: `categories.shallower: drop` leaves it out, or a larger "
-                "clean.max_reject_share does."
+                "A product without any category is never filled: `categories.shallower: drop` leaves it out, or else "
+                "a larger clean.max_reject_share does."
             )
         return lines
 
