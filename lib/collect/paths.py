@@ -249,7 +249,10 @@ def settle(
         shared = zip(*kept, strict=False)
         same = [len({folded(name or "") for name in names}) == 1 for names in shared]
         return next(iter(kept))[: [*same, False].index(False)]
-    return next(iter(kept))
+    first, *others = kept
+    if any(other[: len(first)] == first for other in others):
+        notices["products whose path goes on in another of theirs (categories.take: deepest)"] += 1
+    return first
 
 
 def folded(text: str) -> str:

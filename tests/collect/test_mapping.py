@@ -141,6 +141,8 @@ def test_which_of_several_paths_is_taken_is_a_rule_and_the_others_are_counted(ru
     found, notices = mapped({"category": cell}, categories={"between": ",", **rule})
     assert list(found.record.origin.names) == names
     assert notices["category paths that were not taken"] == (1 if "leave_out" in rule else 2)
+    goes_on = notices.pop("products whose path goes on in another of theirs (categories.take: deepest)", 0)
+    assert goes_on == (rule == {})
     assert sum(notices.values()) == 1 + notices["category paths that were not taken"]
 
 
@@ -295,11 +297,20 @@ def test_a_separator_that_occurs_nowhere_is_named_with_the_likely_one(mine):
     mine.section["categories"] = {"separator": "|"}
     message = mine.message(ROWS)
     assert "`categories.separator: '|'` parts 0 of 30 of them." in message
-    assert "`categories.separator: '>>' would part 30 of 30 of the others." in message
+    assert "categories.separator: '>>' would part 30 of 30 of the others." in message
     mine.section["categories"]["shallower"] = "repeat"
     notices = mine.collect(ROWS).notices
     text = "paths without the separator '|', such as 'Women >> Shoes >> Boots'"
     assert notices == {f"{text} (categories.separator: '>>' would part 30 of 30)": 30}
+
+
+def test_another_separator_in_some_paths_is_noticed(mine):
+    mine.section["categories"] = {"separator": ">>", "shallower": "ends_here"}
+    other = [{"path": f"Women / Shoes / Size {number}"} for number in range(10)]
+    notices = mine.collect(rows(*other)).notices
+    text = "paths without the separator '>>', such as 'Women / Shoes / Size 0'"
+    assert notices == {f"{text} (categories.separator: '/' would part 10 of 10)": 10}
+    assert mine.collect(rows({"path": "Bags, small"}, {"path": "1:24 models"})).notices == {}
 
 
 def test_what_each_choice_would_do(mine):
@@ -522,6 +533,8 @@ def test_rows_of_one_id_that_contradict_are_named_with_their_lines(mine, change,
     detail = mine.rejects()["detail"][0]
     assert detail.startswith("'A00' is in line 61, which is kept, and in line 2, with another " + what)
     assert mine.products().loc["A00", "brand"] == "M"
+    mine.allow_rejects(0.01)
+    assert "`leave_out_rows` leaves out rows by a column" in _fresh(mine).message(table)
 
 
 def test_rows_that_are_no_products_are_left_out_and_counted(mine):
