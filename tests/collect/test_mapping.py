@@ -63,6 +63,9 @@ def path_of(cell: object, title: str = "Spade no. 4", **rule: object) -> list[st
         "['Garden & Patio', 'Tools', 'Spades']",
         "['Garden & Patio', 'Tools', 'Spades', nan, None]",
         "['Garden & Patio' 'Tools'\n 'Spades']",
+        "('Garden & Patio', 'Tools', 'Spades')",
+        "[&quot;Garden &amp;amp; Patio&quot;, &quot;Tools&quot;, &quot;Spades&quot;]",
+        '<![CDATA[["Garden &amp; Patio", "Tools", "Spades"]]]>',
         '["Garden &amp; Patio > Tools > Spades"]',
         "[['Garden & Patio', 'Tools', 'Spades'], ['Sale']]",
         '[["Garden & Patio > Tools > Spades"]]',
@@ -185,7 +188,7 @@ def test_an_id_without_a_name_is_never_a_class(mine):
     (mine.folder / "ids.txt").write_text("1 - A\n", "utf-8")
     mine.section["categories"]["ids"] = "ids.txt"
     assert mine.collect(rows({"path": "212.0"})).rejects == {CATEGORY_ID: 1}
-    assert "which is not in the file of `categories.ids`" in mine.rejects()["detail"][0]
+    assert "which `categories.ids` does not name" in mine.rejects()["detail"][0]
 
 
 def test_a_file_of_ids_that_is_none(mine, tmp_path):
@@ -581,4 +584,4 @@ def test_the_readers_of_cells_say_what_they_cannot_read():
     for cell in (True, [[1]], [1]):
         with pytest.raises(ValueError, match="'x' should be text, got"):
             text_of(cell, "x")
-    assert first_address({"a": "no photo"}, "x") is None
+    assert first_address({"a": "no photo"}, "x") == "no photo"
