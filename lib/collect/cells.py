@@ -22,9 +22,8 @@ _BROKEN_LIST = re.compile(r"[\[{]+\s*[\"'{]")
 _CDATA = re.compile(r"(?:<|&lt;)!\[CDATA\[(.*?)\]\](?:>|&gt;)", re.DOTALL)
 _LANGUAGE = ("language_tag", "language", "lang", "locale", "@language")
 _NO_NAME = re.compile(
-    r"(?:^|[^a-z])(?:id|ids|gid|code|slug|url|uri|href|link|handle|sku|key|type|position|lang|language|language_tag"
-    r"|locale|image|icon|logo)$",
-    re.IGNORECASE,
+    r"(?i:(?:^|[^a-z])(?:id|ids|gid|code|slug|url|uri|href|link|handle|sku|key|type|position|lang|language|language_tag"
+    r"|locale|image|icon|logo)$)|[a-z]Id$",
 )
 _ADDRESS = re.compile(r"(?:https?:)?//", re.IGNORECASE)
 _NEXT_ADDRESS = re.compile(r"(?:\s*[,;|]\s*|\s+)(?=(?:https?:)?//)", re.IGNORECASE)
@@ -56,7 +55,7 @@ def opened(value: Any) -> Any:
     >>> opened('["A", "B"]'), opened("['Men\\'s', nan]"), opened("['A' 'B']"), opened("[Sale] Shirts")
     (['A', 'B'], ["Men's", None], ['A', 'B'], '[Sale] Shirts')
     """
-    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{", "("):
         return value
     with suppress(ValueError):
         return load_json(value)
@@ -68,8 +67,8 @@ def opened(value: Any) -> Any:
         lambda found: f"{found[1]}{', ' if found[2] is not None else ''}" if found[1] else "None", value
     )
     with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-        if isinstance(found := ast.literal_eval(text.strip()), list | dict):
-            return found
+        if isinstance(found := ast.literal_eval(text.strip()), list | tuple | dict):
+            return list(found) if isinstance(found, tuple) else found
     return value
 
 
@@ -171,7 +170,7 @@ def text_of(value: Any, column: str | None, language: str | None = None) -> str 
     >>> text_of("<![CDATA[<b>Soft</b>]]>", "text")
     '<b>Soft</b>'
     """
-    if isinstance(value, str) and value[:1] in ("[", "{"):
+    if isinstance(value, str) and value[:1] in ("[", "(", "{"):
         found = opened(value)
         if isinstance(found, list) and all(isinstance(member, str | dict | None) for member in found):
             value = found
@@ -239,13 +238,20 @@ def first_address(value: Any, column: str) -> str | None:
     value = opened(value)
     if isinstance(value, list | tuple):
         return next((found for member in value if (found := first_address(member, column))), None)
-    if isinstance(value, dict) and len(texts := [text for text in value.values() if isinstance(text, str)]) > 1:
-        texts = [text for text in texts if _ADDRESS.match(text)]
-        value = texts[0] if len(texts) == 1 else value
+    if isinstance(value, dict):
+        photos = {key: text for key, text in value.items() if isinstance(text, str) and _is_photo(text)}
+        if len(photos) > 1:
+            asked = " or ".join(f"'{column}.{key}'" for key in photos)
+            raise ValueError(f"'{column}' has several photos; name one by its key: {asked}")
+        value = next(iter(photos.values()), value)
     text = (text_of(value, column) or "").strip()
     if _ADDRESS.match(text):
         return _NEXT_ADDRESS.split(text, maxsplit=1)[0].rstrip(",;|")
-    return found[1].strip() if (found := _PHOTO_NAME.match(text)) else text or None
+    return name[1].strip() if (name := _PHOTO_NAME.match(text)) else text or None
+
+
+def _is_photo(text: str) -> bool:
+    return bool(_ADDRESS.match(text) or _PHOTO_NAME.match(f"{text},"))
 
 
 def shortened(value: object, most: int = 120) -> str:

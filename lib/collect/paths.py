@@ -5,6 +5,7 @@ A cell may hold one path or several, as text, as a list of names, a list of path
 
 import csv
 import html
+import itertools
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -31,7 +32,7 @@ MEANINGLESS = "cells and category names that say nothing (missing)"
 _MAX_ESCAPES = 3  # times that entities may have been escaped
 _ESCAPED = re.compile(r"\\(?=[,;|/>»›])")
 _LEADING_ID = re.compile(r"(\d+)\s*[-–—:]\s+(?=\S)")
-_WHOLE_NUMBER = re.compile(r"(\d+)(?:\.0+)?")
+WHOLE_NUMBER = re.compile(r"(\d+)(?:\.0+)?")
 _ID_LINE = re.compile(r"(\S+)\s+-\s+(\S.*)")
 
 
@@ -111,6 +112,8 @@ def read_paths(value: Any, rule: CategoryRule, ids: Ids, column: str, language: 
     [['Home', 'Mugs']]
     """
     value = opened(value)
+    if isinstance(value, str):
+        value = opened(unescaped(text_of(value, column) or ""))
     if isinstance(value, dict):
         value = one_text(value, column, language)
     if isinstance(value, tuple) and len(value) > 1:  # what a page's breadcrumbs are called
@@ -123,8 +126,8 @@ def read_paths(value: Any, rule: CategoryRule, ids: Ids, column: str, language: 
     members = [opened(member) for member in in_language(value, language) if member is not None]
     if any(isinstance(member, list | tuple) for member in members):
         return [path for member in members for path in read_paths(member, rule, ids, column, language)]
-    texts = [text for member in members if (text := text_of(member, column, language)) is not None]
-    paths = [path for text in texts for path in _parted(text, rule, ids)]
+    texts = [found for member in members if (found := text_of(member, column, language)) is not None]
+    paths = list(itertools.chain.from_iterable(_parted(text, rule, ids) for text in texts))
     if all(len(path) == 1 for path in paths) and not (ids and all(_id(text) in ids for text in texts)):
         return [[_named(text, rule, ids) for text in texts]]
     return paths
@@ -132,16 +135,17 @@ def read_paths(value: Any, rule: CategoryRule, ids: Ids, column: str, language: 
 
 def _parted(text: str, rule: CategoryRule, ids: Ids) -> list[list[str]]:
     """Part a text into paths, and these into names."""
-    text, parts = _unescaped(text), []
+    text, parts = unescaped(text), []
     for part in [text] if rule.between is None else parting(rule.between).split(text):
-        path = ids.get(_id(part))
+        known = ids.get(_id(part))
         # The file of ids may be Google's own, whatever the table is written with.
-        mark = rule.separator if path is None or rule.separator.strip() in path else ">"
-        parts.append([_named(name, rule, ids) for name in parting(mark).split(part if path is None else path)])
+        mark = rule.separator if known is None or rule.separator.strip() in known else ">"
+        parts.append([_named(name, rule, ids) for name in parting(mark).split(part if known is None else known)])
     return parts
 
 
-def _unescaped(text: str) -> str:
+def unescaped(text: str) -> str:
+    """Resolve entities, which may have been escaped themselves."""
     for _ in range(_MAX_ESCAPES):
         if "&" not in text or (plain := html.unescape(text)) == text:
             break
@@ -151,11 +155,11 @@ def _unescaped(text: str) -> str:
 
 def _id(text: str) -> str:
     text = text.strip()
-    return found[1] if (found := _WHOLE_NUMBER.fullmatch(text)) else text
+    return found[1] if (found := WHOLE_NUMBER.fullmatch(text)) else text
 
 
 def _named(name: str, rule: CategoryRule, ids: Ids) -> str:
-    name = _unescaped(_ESCAPED.sub("", name) if "\\" in name else name).strip()
+    name = unescaped(_ESCAPED.sub("", name) if "\\" in name else name).strip()
     if (found := _LEADING_ID.match(name)) and (rule.leading_ids or found[1] in ids):
         return name[found.end() :].strip()
     return name
@@ -175,7 +179,7 @@ def parting(mark: str) -> re.Pattern[str]:
     core = mark.strip()
     if not core:
         return re.compile(re.escape(mark))
-    loose = re.fullmatch("[>›»→|:;,<‹«←]+", core) is not None
+    loose = re.fullmatch("[>›»→＞|:;,<‹«←]+", core) is not None
     before = "" if loose or not mark[0].isspace() else r"(?:(?<=\s)|^)"
     after = "" if loose or not mark[-1].isspace() else r"(?=\s|$)"
     return re.compile(rf"{before}(?<!\\){re.escape(core)}{after}")
@@ -248,7 +252,10 @@ def settle(
         shared = zip(*kept, strict=False)
         same = [len({folded(name or "") for name in names}) == 1 for names in shared]
         return next(iter(kept))[: [*same, False].index(False)]
-    return next(iter(kept))
+    first, *others = kept
+    if any(other[: len(first)] == first for other in others):
+        notices["products whose path goes on in another of theirs (categories.take: deepest)"] += 1
+    return first
 
 
 def folded(text: str) -> str:
@@ -262,7 +269,7 @@ def folded(text: str) -> str:
 
 def _is_title(name: str, title: str) -> bool:
     """Compare a category's name with a title; some exports shorten the former."""
-    name, title = folded(name), folded(_unescaped(title))
+    name, title = folded(name), folded(unescaped(title))
     stem = name.removesuffix("…").removesuffix("...").rstrip()
     return name == title or (stem != name and len(stem) > 10 and title.startswith(stem))
 
