@@ -1,11 +1,11 @@
 """The words of a text, in any script: what shingles, masking and models take for a word.
 
-A word is a run of letters, marks and digits. Vowel signs and accents that are characters of their own (`\\p{M}`) belong
-to the letter before them: without them, Hindi words would fall to pieces.
+A word is a run of letters, marks and digits. Vowel signs and accents that are characters of their own belong to the
+letter before them: without them, Hindi words would fall to pieces.
 
 Where no spaces part words (Chinese, Japanese, Thai, Lao, Khmer, Burmese), a run is parted into *units*, and its words
-are all pairs of units that follow one another, or the unit if there is one. A unit is a character with what cannot stand
-without it: its marks, vowels written before or after their consonant, a consonant below, small kana.
+are all pairs of units that follow one another, or the unit if there is but one. A unit is a character with what cannot
+stand without it: its marks, vowels written before or after their consonant, a consonant below, small kana.
 """
 
 import re
