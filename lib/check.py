@@ -18,13 +18,12 @@ from typing import Any
 from lib import config
 from lib.collect import KINDS
 from lib.collect.columns import ROWS, told
-from lib.collect.draft import Draft, name_of, place
+from lib.collect.draft import Draft, Seen, name_of, place, see
 from lib.collect.paths import depth_of
 from lib.collect.recognise import NAMELESS, recognise
 from lib.collect.survey import Survey
 from lib.collect.table import TableSource
 from lib.config import LEVELS
-from lib.config.base import Record, Reject
 from lib.exceptions import StudyError
 
 _CELL = 60  # characters of a text that are shown
@@ -56,21 +55,20 @@ def look(name: str) -> list[str]:
     section, notices = config.load_section(name, kind.section), Counter[str]()
     if not isinstance(section, TableSource):
         return [f"'{name}' is no table (its kind is {config.load_catalogue(name).kind}): its settings are valid."]
-    max_share = config.load_params().clean.max_reject_share
-    items = list(kind.read(name, section.model_copy(update={"images": None}), notices))
-    records = [item for item in items if isinstance(item, Record)]
-    survey = Survey(records, section.categories, max_share, notices)
-    rejects = [item for item in items if isinstance(item, Reject)]
-    return [f"'{name}': {len(records):,} products in {section.file}.", *described(survey, rejects)]
+    share = config.load_params().clean.max_reject_share
+    seen = see(kind.read(name, section, notices), section.categories, share, notices)
+    return [f"'{name}': {len(seen.records):,} products in {section.file}.", *described(seen)]
 
 
-def described(survey: Survey, rejects: Sequence[Reject]) -> list[str]:
+def described(seen: Seen) -> list[str]:
     """Say how deep paths are, what each choice would do, what was noticed and rejected, and show three products."""
+    records, rejects, survey = seen
+    rejects = [*rejects, *survey.rejects(records).values()]
     lines = ["", "How many names category paths have:", *_table(survey.depths().reset_index())]
     if any(depth_of(names) != len(LEVELS) for names in survey.counts):
         lines += ["", "What becomes of other depths (categories.shallower and .deeper):", *_table(_choices(survey))]
-    reasons = Counter(reject.reason for reject in [*rejects, *survey.rejects().values()])
-    examples = {reject.reason: reject.detail for reject in reversed([*rejects, *survey.rejects().values()])}
+    reasons = Counter(reject.reason for reject in rejects)
+    examples = {reject.reason: reject.detail for reject in reversed(rejects)}
     if reasons:
         lines += [
             "",
@@ -82,7 +80,7 @@ def described(survey: Survey, rejects: Sequence[Reject]) -> list[str]:
     lines += ["", "Three products:"]
     different = {
         levels: record
-        for record, names in zip(survey.records, survey.names, strict=True)
+        for record, names in zip(records, survey.names, strict=True)
         if isinstance(levels := survey.levels(names), tuple) and None not in levels
     }
     for levels in [*different][:: max(len(different) // 3, 1)][:3]:
@@ -125,7 +123,7 @@ def write(path: Path, name: str | None, force: bool) -> list[str]:
     has = " and ".join(f"'{'/'.join(group[:2])}'" for group in found.form.has)
     lines = [
         f"{path.name} is a table of {found.form.name}" + (f": it has the columns {has}." if has else "."),
-        f"Read as {told(feed.layout)}. Looked at: {rows}; {len(draft.survey.records):,} products.",
+        f"Read as {told(feed.layout)}. Looked at: {rows}; {len(draft.seen.records):,} products.",
         *([f"{feed.bad:,} lines could not be read."] if feed.bad else []),
         "",
         "Which column is what:",
@@ -135,7 +133,7 @@ def write(path: Path, name: str | None, force: bool) -> list[str]:
     for role, column_name in found.paths.columns.items():
         lines.append(f"  {role:<12} {column_name}")
     lines += [f"  {key:<12} {value!r}: {found.paths.why[key]}" for key, value in found.paths.rule.items()]
-    lines += described(draft.survey, ())
+    lines += described(draft.seen)
     lines += ["", "Look at:", *(f"  {text}" for text in _doubts(draft))]
     lines += ["", f"Written: catalogues/{draft.name}.yaml, with a comment on each choice, and a line in params.yaml."]
     lines += [f"Copied to {source}/: {', '.join(copied)}."] if copied else [f"Its files stay in {source}/."]

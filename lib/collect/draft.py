@@ -5,9 +5,10 @@ import re
 import shutil
 import zipfile
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import yaml
@@ -15,13 +16,15 @@ import yaml
 from lib import config
 from lib.collect.cells import first_address, get
 from lib.collect.columns import ROWS
-from lib.collect.mapping import TableMapping
-from lib.collect.paths import depth_of, load_ids
+from lib.collect.mapping import Product, TableMapping, left_out, to_product
+from lib.collect.merging import merge
+from lib.collect.paths import CategoryRule, depth_of, load_ids
 from lib.collect.recognise import Recognised
 from lib.collect.rows import guess_format
-from lib.collect.survey import Survey, survey
+from lib.collect.survey import Survey
 from lib.collect.table import TableSource
 from lib.config import LEVELS
+from lib.config.base import Record, Reject
 from lib.exceptions import StudyError
 from lib.files import whole
 
@@ -105,6 +108,25 @@ def choose_depths(survey: Survey) -> dict[str, str]:
     return {key: best[key] for key in ("shallower", "deeper") if best[key] != "refuse"}
 
 
+class Seen(NamedTuple):
+    """What a table holds: products, what is none, and a survey of their paths."""
+
+    records: list[Record]
+    rejects: list[Reject]
+    survey: Survey
+
+
+def see(
+    items: Iterable[Record | Product | Reject], rule: CategoryRule, max_share: float, notices: Counter[str]
+) -> Seen:
+    """Merge a table's rows as collecting does, and survey their paths."""
+    found = list(items)
+    products, repeated = merge((item for item in found if isinstance(item, Product)), notices)
+    records = [record for record, _ in products]
+    rejects = [*(item for item in found if isinstance(item, Reject)), *repeated]
+    return Seen(records, rejects, Survey.of(records, rule, max_share, notices))
+
+
 class Draft:
     """A catalogue's first file.
 
@@ -124,23 +146,36 @@ class Draft:
         self.columns |= found.paths.columns
         self.rule = dict(found.paths.rule)
         ids = load_ids(found.paths.ids, self.mapping().categories) if found.paths.ids else None
-        before = survey(found.feed.read_rows, self.mapping(), ids, max_share)
-        self.depths = choose_depths(before)
+        self.seen = self._see(ids, max_share)
+        if (several := self.seen.survey.several) and several[1] > max_share * len(self.seen.records):
+            self.rule |= {"between": several[0], "take": "deepest"}
+            why = f"{several[1]:,} cells look like several paths, such as {several[2]}"
+            found.paths.why.update({"between": why, "take": "of these"})
+            self.seen = self._see(ids, max_share)
+        self.depths = choose_depths(self.seen.survey)
         self.rule |= self.depths
-        self.survey = replace(before, rule=self.mapping().categories)
-        self.why = self._why()
+        self.seen = self.seen._replace(survey=replace(self.seen.survey, rule=self.mapping().categories))
+        self.why = self._why(self.seen.survey)
+
+    def _see(self, ids: dict[str, str] | None, max_share: float) -> Seen:
+        mapping, notices = self.mapping(), Counter[str]()
+        rows = (row for row in self.found.feed.read_rows if not left_out(row, mapping))
+        products = (to_product(row, mapping, ids, notices) for row in rows)
+        return see(products, mapping.categories, max_share, notices)
 
     def mapping(self) -> TableMapping:
         """Return what turns a row into a product."""
         keys: dict[str, Any] = {"columns": self.columns, "categories": self.rule}
         return TableMapping(**keys, language=self.found.feed.language, leave_out_rows=self.found.out)
 
-    def _why(self) -> dict[str, str]:
-        depths, total = Counter(map(depth_of, self.survey.names)), len(self.survey.records)
+    def _why(self, survey: Survey) -> dict[str, str]:
+        depths, total = Counter(map(depth_of, survey.names)), len(survey.names)
         fewer = sum(count for depth, count in depths.items() if 0 < depth < len(LEVELS))
         deeper = sum(count for depth, count in depths.items() if depth > len(LEVELS))
-        chosen = self.survey.choices().set_index(["shallower", "deeper"])
-        kept: Any = chosen.loc[(self.depths.get("shallower", "refuse"), self.depths.get("deeper", "refuse")), "products"]
+        chosen = survey.choices().set_index(["shallower", "deeper"])
+        kept: Any = chosen.loc[
+            (self.depths.get("shallower", "refuse"), self.depths.get("deeper", "refuse")), "products"
+        ]
         keeps = f"{kept:,} of {total:,} products are kept"
         none = f", and {depths[0]:,} products none" if depths[0] else ""
         lacks = f"{fewer:,} paths have fewer than three names{none}"
