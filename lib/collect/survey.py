@@ -211,11 +211,10 @@ class Survey:
 
         The mark, how many products have such a path, and one of these.
         """
-        roots = {folded(name or "") for names in self.counts for name in names[:1]}
-        roots |= set(map(folded, self.rule.leave_out))
         written = {names for _, names in self.texts}
+        begin = {name or "" for names in written for name in names[:1]}.union(self.rule.leave_out)
         for mark in BETWEEN if self.rule.between is None else ():
-            looks = []
+            looks, roots = [], {folded(name) for root in begin for name in (root, parting(mark).split(root)[0])}
             for names in written:
                 parts = [[folded(part) for part in parting(mark).split(name or "")] for name in names]
                 inner = any(len(part) > 1 and part[-1] in roots for part in parts[1:])
@@ -238,7 +237,7 @@ class Survey:
         if self.texts:
             parted = len(self.texts) - len(self.whole)
             lines.append(
-                f"`categories.separator: {self.rule.separator!r}` parts {parted:,} of {len(self.texts):,} of them."
+                f"`categories.separator: {self.rule.separator!r}` parts {parted:,} of {len(self.texts):,} paths."
             )
             if likely := self.likely_separator:
                 lines.append(f"{likely} of the others.")

@@ -289,7 +289,7 @@ def test_too_many_shallow_paths_are_explained_with_what_was_found(mine):
     for part in (
         "The catalogue 'mine' has 29 of 30 products without a complete category path. Expected at most 5.0%",
         "                2 |        1 | 'Home > Mugs'",
-        "`categories.separator: '>'` parts 2 of 29 of them.",
+        "`categories.separator: '>'` parts 2 of 29 paths.",
         "`categories.shallower` says what becomes of fewer names",
         "A product without any category is never filled",
     ):
@@ -299,7 +299,7 @@ def test_too_many_shallow_paths_are_explained_with_what_was_found(mine):
 def test_a_separator_that_occurs_nowhere_is_named_with_the_likely_one(mine):
     mine.section["categories"] = {"separator": "|"}
     message = mine.message(ROWS)
-    assert "`categories.separator: '|'` parts 0 of 30 of them." in message
+    assert "`categories.separator: '|'` parts 0 of 30 paths." in message
     assert "categories.separator: '>>' would part 30 of 30 of the others." in message
     mine.section["categories"]["shallower"] = "repeat"
     notices = mine.collect(ROWS).notices
@@ -360,7 +360,7 @@ def test_categories_that_are_called_like_nothing_are_noticed_where_they_are_take
 @pytest.mark.parametrize("mark", [", ", "|", ";", "\n"])
 def test_several_paths_in_a_cell_are_never_one_class_in_silence(mine, mark):
     mine.section["categories"] = {"deeper": "cut", "shallower": "ends_here"}
-    paths = [f"Home > Mugs > Tall{mark}Sale > X", f"Sale > All{mark}Home > Mugs"]
+    paths = [f"Home > Mugs > Tall{mark}Sale > X", f"Sale{mark}Sale > All{mark}Home > Mugs"]
     table = rows(*({"path": paths[number % 2]} for number in range(30)))
     message = mine.message(table)
     assert "seems to have several category paths in a cell" in message
@@ -368,6 +368,9 @@ def test_several_paths_in_a_cell_are_never_one_class_in_silence(mine, mark):
     mine.section["categories"]["between"] = mark
     mine.collect(table)
     assert mine.products()["level_3"].tolist() == ["Tall", "(ends here)"] * 15
+    mine.section["categories"] = {"separator": ">>"}  # names with a comma are no paths
+    names = [{"path": f"Clothing, Shoes & Gifts >> Bags, Belts >> Bags, {number}"} for number in range(30)]
+    assert not [text for text in mine.collect(rows(*names)).notices if "several" in text]
 
 
 # Texts
