@@ -158,7 +158,7 @@ def _doubts(draft: Draft) -> list[str]:
         doubts.append(f"{count} (leave_out_rows). {NAMELESS}")
     if len(found.feed.rows) < 1000:
         doubts.append(f"{len(found.feed.rows):,} products are few: differences between models will hardly show")
-    return doubts or ["the three products below `Three products`: are theirs the right paths?"]
+    return [*doubts, "do the three products above have the right paths?"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

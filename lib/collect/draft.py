@@ -213,15 +213,18 @@ class Draft:
             *_key("publish_examples", False, "true: the report may show texts and photos of products"),
             "",
             "table:",
-            *_key("file", file, f"{len(feed.read_rows):,} rows were read; {feed.bad:,} lines could not be", 1),
+            *_key(
+                "file", file, f"{len(feed.read_rows):,} rows were read; {feed.bad:,} could not be" * (feed.bad > 0), 1
+            ),
         ]
         for key, value in feed.layout.as_keys().items():
             if key != "format" or value != guess_format(file):
                 lines += _key(key, value, "as the file's first lines show", 1)
         lines += ["  columns:"]
+        different = f"{len(set(self.seen.survey.names)):,} different paths"
         for role, name in self.columns.items():
-            reason = found.columns[role].told if role in found.columns else found.paths.why.get(role, "")
-            lines += _key(role, name, reason or "the categories of each product", 2)
+            reason = found.columns[role].told if role in found.columns else found.paths.why.get(role)
+            lines += _key(role, name, reason or different, 2)
         lines += self._photo_column()
         if self.rule:
             lines += ["  categories:"]

@@ -193,15 +193,17 @@ def _levels(names: Names) -> int:
 
 
 def _root(paths: list[Names]) -> str | None:
-    """Return the first name of all paths, if all have it and can do without: it says nothing, or enough is left."""
+    """Return the first name of all paths: as a level it would have a single class, and there is nothing to predict.
+
+    That of nearly all is one too, if it says nothing, or if it leaves them three names.
+    """
     held = [names for names in paths if names]
     firsts = Counter(folded(names[0] or "") for names in held)
     root, count = next(iter(firsts.most_common(1)), ("", 0))
-    below = any(folded(name or "") == root for names in held for name in names[1:])
-    if not root or count < 0.99 * len(held) or below or sum(len(names) > 1 for names in held) < 0.9 * count:
+    if not root or count < 0.99 * len(held) or sum(len(names) > 1 for names in held) < 0.9 * count:
         return None
     complete, left = (sum(len(names) >= length for names in held) for length in (len(LEVELS), len(LEVELS) + 1))
-    if left < 0.9 * max(complete, 1) and root not in map(folded, FACTS["roots"]):
+    if count < len(held) and left < 0.9 * max(complete, 1) and root not in map(folded, FACTS["roots"]):
         return None
     return next(names[0] for names in held if folded(names[0] or "") == root)
 
@@ -235,7 +237,6 @@ def measure_levels(columns: Sequence[Column]) -> Paths | None:
     chain = max(chains, key=lambda of: (len(of), sum(named[c.name] for c in of), -sum(map(few.index, of))))
     chosen = [c.name for c in (*chain, chain[-1])[: len(LEVELS)]]
     names = [tuple(texts) for texts in zip(*(c.texts for c in chain), strict=True)]
-    why = dict.fromkeys(LEVELS, "")
-    why["level_2"] = "below the first: each of its values is mostly under one of those"
-    why["level_3"] = "the second again: there is no third" if len(chain) == 2 else "below the second"
+    third = "the second again: there is no third" if len(chain) == 2 else "below the second"
+    why = {"level_2": "below the first: each of its values is mostly under one of those", "level_3": third}
     return Paths(dict(zip(LEVELS, chosen, strict=True)), {}, why, names)

@@ -200,7 +200,7 @@ def _paths(roles: Roles) -> Paths | None:
     rows, form = roles.feed.rows, roles.form
     feed = replace(roles.feed, rows=rows[:: max(len(rows) // _TRIED, 1)])
     found = [measure_path(feed, column.name, form) for column in roles.named("category")]
-    found = [paths for paths in found if _repeats(paths)]
+    found = [paths for paths in found if _repeats(paths, 1, 0.8)]
     if "category" not in form.columns:
         known = {paths.columns["category"] for paths in found} | {column.name for column in roles.chosen.values()}
         for column in roles.columns.values():
@@ -208,7 +208,7 @@ def _paths(roles: Roles) -> Paths | None:
             if column.name in known or not letters or column.share(_ADDRESS.match) > 0.5 or column.length > 200:
                 continue
             paths = measure_path(feed, column.name, form, named=False)
-            if "separator" in paths.rule and paths.levels >= 1.5 and _repeats(paths):
+            if "separator" in paths.rule and paths.levels >= 1.5 and _repeats(paths, 2, 0.5):
                 found.append(paths)
         named = {column.name for role in ("title", "description") for column in roles.named(role)[:1]}
         free = [c for c in roles.columns.values() if c not in roles.chosen.values() and c.name not in named]
@@ -216,10 +216,10 @@ def _paths(roles: Roles) -> Paths | None:
     return max(found, key=lambda paths: round(paths.levels, 2), default=None)
 
 
-def _repeats(paths: Paths) -> bool:
-    """Say whether many products share a path, or at least the two levels above their own title."""
-    held = [names for names in paths.names if names]
-    return bool(held) and len({names[:2] for names in held}) <= max(0.5 * len(held), 1)
+def _repeats(paths: Paths, levels: int, most: float) -> bool:
+    """Say whether products share the first levels of their paths: of so many there are at most so many different ones."""
+    held = [names[:levels] for names in paths.names if names]
+    return bool(held) and len(set(held)) <= most * len(held)
 
 
 def _nothing(what: str, key: str, example: str, feed: Feed, form: Form, more: Sequence[str] = ()) -> Unrecognised:
@@ -235,7 +235,7 @@ def _nothing(what: str, key: str, example: str, feed: Feed, form: Form, more: Se
             "An id should be there in every row, and in one product alone. Add a column of it once, and keep it."
         )
     lines.append(
-        "If one of them does, copy catalogues/fashion.yaml to catalogues/NAME.yaml and write "
-        f"`columns: {{{key}: {example}}}` with its name; docs/add-a-catalogue.md explains the keys."
+        f"If one of them does, write catalogues/NAME.yaml with its name, such as `columns: {{{key}: {example}}}`; "
+        "docs/add-a-catalogue.md has a whole one, and explains the keys."
     )
     return Unrecognised("\n".join(lines))

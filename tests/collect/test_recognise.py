@@ -126,12 +126,17 @@ def test_products_without_any_category_are_dropped_where_they_are_too_many(shop,
     assert found["shallower"] == "drop"
 
 
-def test_a_root_that_says_something_stays_unless_enough_is_left_below_it(shop, inbox):
-    assert "leave_out" not in rule(shop, inbox, category=lambda made: " > ".join(["Garden", *made.path[1:]]))
+@pytest.mark.parametrize("below", [0, 1])
+def test_a_root_of_all_paths_is_left_out_for_there_is_nothing_to_predict(shop, inbox, below):
+    found = rule(shop, inbox, category=lambda made: " > ".join(["Garden", *made.path[below:]]))
+    assert found["leave_out"] == ["Garden"]
+    assert found.get("shallower") == (None, "repeat")[below]
 
 
-def test_a_common_root_is_left_out(shop, inbox):
-    assert rule(shop, inbox, category=lambda made: " > ".join(["Garden", *made.path]))["leave_out"] == ["Garden"]
+def test_a_root_of_nearly_all_paths_stays_if_it_says_something(shop, inbox):
+    assert "leave_out" not in rule(
+        shop, inbox, category=lambda made: " > ".join(["Garden", *made.path[1:]][made.number < 1 :])
+    )
 
 
 def test_numbers_without_a_taxonomy_are_left_out_and_it_is_said_how_to_keep_them(shop, inbox):
