@@ -130,8 +130,8 @@ def find_rejects(raw: pd.DataFrame, name: str, max_share: float) -> pd.DataFrame
         shown = "".join(f" The first: '{row['product_id']}' with {[row[level] for level in LEVELS]}." for row in first)
         raise StudyError(
             f"The catalogue '{name}' has {int(rows.sum()):,} of {len(raw):,} products without a complete category "
-            f"path. Expected at most {max_share:.1%} (clean.max_reject_share), found {share:.1%}.{shown} Paths of "
-            "fewer than three levels can be filled (`categories.shallower: ends_here` or `repeat`)."
+            f"path. Expected at most {max_share:.1%} (clean.max_reject_share), found {share:.1%}.{shown} A "
+            "table's shorter paths can be filled (`categories.shallower: ends_here` or `repeat`)."
         )
     return (
         pd.DataFrame({"product_id": raw.loc[rows, "product_id"], "reason": "incomplete path", "detail": detail})

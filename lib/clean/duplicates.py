@@ -16,7 +16,7 @@ brand's unseen categories can be guessed, not what near-duplicates give away.
 The more brands there are, the more of them use the same name or phrase by chance. So for words and phrases the limit is
 `COMMON_SHARE` of all brands, where that is more. Where the `COMMON_BRANDS` largest brands have nearly all products, or
 no product has a brand, brands cannot tell what is common. Then that is what more than `COMMON_PRODUCTS` products have,
-or `COMMON_PRODUCT_SHARE` of all where that is more.
+or `COMMON_PRODUCT_SHARE` of all where that is more; those with equal descriptions count once.
 
 All of it is linear in the products: within a bucket each is compared with the next `WINDOW` at most.
 """
@@ -125,7 +125,7 @@ def near_duplicate_groups(products: pd.DataFrame, photos: pd.DataFrame, params: 
         Thresholds.
     """
     brands = pd.factorize(products["brand"].map(lambda brand: "".join(words(brand))))[0]
-    spread = spread_among(brands)
+    spread = spread_among(brands, products["description"])
     specific, common_share = without_common(shingles(products["description"]), spread.of, spread.words)
     links = {
         "title": list(title_links(products, brands, spread)),
@@ -144,16 +144,17 @@ def near_duplicate_groups(products: pd.DataFrame, photos: pd.DataFrame, params: 
     )
 
 
-def spread_among(brands: Rows) -> Spread:
+def spread_among(brands: Rows, descriptions: Sequence[str]) -> Spread:
     """Return in how many brands, or products where brands are too few, something may occur and be a sign of a copy.
 
-    >>> spread_among(np.arange(600) % 4)[2:], spread_among(np.zeros(600, int))[2:]
+    >>> spread_among(np.arange(600) % 4, [""] * 600)[2:], spread_among(np.zeros(600, int), [""] * 600)[2:]
     ((3, 3), (12, 12))
     """
     if np.sort(np.bincount(brands))[-COMMON_BRANDS:].sum() <= FEW_BRANDS * len(brands):
         return Spread("brands", brands, common_limit(brands), COMMON_BRANDS)
     limit = max(COMMON_PRODUCTS, round(COMMON_PRODUCT_SHARE * len(brands)))
-    return Spread("products", np.arange(len(brands)), limit, limit)
+    own = np.array([text or row for row, text in enumerate(descriptions)], object)
+    return Spread("products", pd.factorize(own)[0], limit, limit)
 
 
 def common_limit(brands: Rows) -> int:

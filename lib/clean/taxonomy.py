@@ -12,10 +12,11 @@ from lib.config import LEVELS
 from lib.config.base import ENDS_HERE
 from lib.exceptions import StudyError
 
-MISSING_LIKE = frozenset(
-    "nan|null|nil|none|n/a|#n/a|na|n.a.|n.a|-|--|---|.|?|unknown|undefined|unspecified|not available|not applicable"
-    "|not specified|no brand|no category|uncategorized|uncategorised".split("|")
-)
+MISSING_LIKE = frozenset({
+    "nan", "null", "nil", "none", "n/a", "#n/a", "na", "n.a.", "n.a", "-", "--", "---", ".", "?", "unknown",
+    "undefined", "unspecified", "not available", "not applicable", "not specified", "no brand", "no category",
+    "uncategorized", "uncategorised",
+})  # fmt: skip
 """Names, in lower case, that say that there is none."""
 
 

@@ -23,8 +23,8 @@ _MAX_ESCAPES = 3  # times that markup may have been escaped
 _LINK = re.compile(r'!?\[([^\[\]]*)\]\((?:https?:|mailto:|www\.|[/#])(?:[^\s()]|\([^\s()]*\))*(?:\s+"[^"]*")?\)')
 _EMPHASIS = re.compile(r"(?<!\w)(_{1,3})(?=[^\s_])([^_]*[^\s_])\1(?!\w)")
 _CODE = re.compile(
-    r"\[(/?)([a-z][a-z0-9_-]*)(?:=[^\s\]]*)?"
-    r"""((?:\s+[\w-]+=(?:["“”″][^"“”″]*["“”″]|'[^']*'|[^\s\]"']+))*)\s*/?\]""",
+    r"\[(/?)([a-z][a-z0-9_-]*)(?:=[^\s\[\]]*)?"
+    r"""((?:\s+[\w-]+=(?:["“”″][^"“”″]*["“”″]|'[^']*'|[^\s\[\]"']+))*)\s*/?\]""",
     re.IGNORECASE,
 )
 _RICH = {"ops", "blocks", "root", "content", "children"}  # what holds the parts of a text that an editor saved as JSON

@@ -15,26 +15,28 @@ from itertools import pairwise
 
 import regex
 
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー"
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー"
+"""Of scripts that part words by nothing; to stand in a set of a pattern of the package `regex`."""
+
 _MARKS = r"\p{M}--\p{Variation_Selector}"  # a variation selector says how an emoji is drawn
 
 
 def spaced(joint: str = "") -> str:
-    """Return a pattern (of the package `regex`, version 1) for a word of a script that parts words by spaces."""
-    return rf"[[\p{{L}}\p{{N}}{joint}]--[{_UNSPACED}]][[\p{{L}}\p{{N}}{joint}[{_MARKS}]]--[{_UNSPACED}]]*"
+    """Return a pattern (of `regex`, version 1) for a word of a script that parts words by spaces."""
+    return rf"[[\p{{L}}\p{{N}}{joint}]--[{UNSPACED}]][[\p{{L}}\p{{N}}{joint}[{_MARKS}]]--[{UNSPACED}]]*"
 
 
 UNIT = (
-    rf"[เแโใไເແໂໃໄ]?[[\p{{L}}\p{{N}}]&&[{_UNSPACED}]]"
+    rf"[เแโใไເແໂໃໄ]?[[\p{{L}}\p{{N}}]&&[{UNSPACED}]]"
     rf"(?:[\u17d2\u1039]\p{{L}}|[[{_MARKS}]ะาำๅະາຳーァィゥェォッャュョヮぁぃぅぇぉゃゅょゎ])*"
 )
 """A pattern for a unit of a script that does not."""
 
-has_unspaced = regex.compile(rf"[{_UNSPACED}]").search
+has_unspaced = regex.compile(rf"[{UNSPACED}]").search
 """Find the first character of a script that does not."""
 
 _units = regex.compile(f"(?V1){UNIT}").findall
-_syllable = regex.compile(rf"[{_UNSPACED}\p{{Hangul}}]").match
+_syllable = regex.compile(rf"[{UNSPACED}\p{{Hangul}}]").match
 
 
 def words(text: str, joint: str = "") -> list[str]:
