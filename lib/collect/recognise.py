@@ -217,7 +217,7 @@ def _paths(roles: Roles) -> Paths | None:
 
 
 def _repeats(paths: Paths, levels: int, most: float) -> bool:
-    """Say whether products share the first levels of their paths: of so many there are at most so many different ones."""
+    """Say whether products share the first levels of their paths: at most such a share of these is different."""
     held = [names[:levels] for names in paths.names if names]
     return bool(held) and len(set(held)) <= most * len(held)
 
