@@ -31,9 +31,11 @@ from datasketch import MinHash, MinHashLSH
 
 from lib import config, schemas
 from lib.clean import truth
-from lib.clean.clean import clean, clean_text
+from lib.clean.clean import clean
 from lib.clean.duplicates import MIN_SHINGLES, common_limit, text_links
-from lib.clean.shingles import SHINGLE_WORDS, shingles, without_common, words
+from lib.clean.shingles import SHINGLE_WORDS, shingles, without_common
+from lib.clean.texts import clean_text
+from lib.clean.words import words
 from lib.config.base import FIELDS
 from lib.demo_shop import generate
 from lib.features.text import extract_text

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib import config
-from lib.clean.clean import clean_text, fold
 from lib.clean.masking import Masker
+from lib.clean.texts import clean_text, fold
 from lib.collect.mapping import Columns, TableMapping, fields, to_product
 from lib.collect.rows import Layout, Row, guess_format, read_rows
 from lib.collect.table import TableSource
