@@ -16,7 +16,7 @@ from pathlib import Path
 from lib import config
 from lib.exceptions import StudyError
 from lib.tagging.incoming import check_field, parse_columns
-from lib.tagging.stream import Job, tag_table
+from lib.tagging.stream import MOST_CANDIDATES, Job, tag_table
 
 
 def job_of(argv: Sequence[str] | None) -> Job:
@@ -44,6 +44,10 @@ def job_of(argv: Sequence[str] | None) -> Job:
     add("--without", action="append", default=[], metavar="FIELD", help="a field that no product has")
     share = "share of products whose candidates should hold the right path (default: as the tagger's study chose)"
     add("--candidates", dest="shown", type=float, metavar="SHARE", help=share)
+    most = f"of one product, at most; how many more there are is said (default: {MOST_CANDIDATES})"
+    add("--max-candidates", type=int, default=MOST_CANDIDATES, metavar="N", help=most)
+    raw = "leave cells of a CSV file as they are that a spreadsheet may take for formulas (default: ' before them)"
+    add("--raw", action="store_true", help=raw)
     add("--rejects", type=Path, metavar="FILE", help="what could not be used (default: OUTPUT.rejects.csv)")
     add("--weights", type=Path, metavar="FILE", help="the photos' network (default: as params.yaml says)")
     add("--encoding", help="of a CSV file (default: utf-8)")

@@ -62,6 +62,14 @@ def make(root: Path, text: str = "plain", **changes: object) -> Made:
     return Made(folder, model, tagger)
 
 
+def promising(folder: Path, other: Path, **thresholds: float | None) -> Tagger:
+    """Write the tagger of a folder to another one, with other promises."""
+    tagger = Tagger.load(folder)
+    tagger.promises = promises(**thresholds)
+    tagger.save(other, "# A card\n")
+    return tagger
+
+
 def table(root: Path) -> pd.DataFrame:
     """The tiny catalogue's products as if they were new."""
     products = pd.read_parquet(root / "build/tiny/clean/products.parquet")

@@ -11,8 +11,9 @@ from lib.config.base import PHOTO, Reject
 from lib.exceptions import StudyError
 from lib.features.vectors import Features, Network, compute
 from lib.files import existing, read_json
+from lib.tagging.folder import Backbone
 from lib.tagging.incoming import Chunk
-from lib.tagging.tagger import Backbone, Tagger
+from lib.tagging.tagger import Tagger
 
 
 def network_of(backbone: Backbone, weights: Path | None, photos: int) -> Network:

@@ -4,7 +4,6 @@ import csv
 import itertools
 import json
 import re
-import shutil
 import zipfile
 
 import made_tagger
@@ -95,9 +94,7 @@ def test_the_automatic_are_above_their_threshold_and_have_no_candidates(new, tag
 
 def test_candidates_begin_with_the_best_path_and_its_confidence(shop, new, tmp_path):
     new.to_csv(tmp_path / "new.csv", index=False)
-    shutil.copytree(shop / "build/tiny/tagger", tmp_path / "tagger")
-    nothing = made_tagger.promises(level_1=None, level_2=None, level_3=None)
-    (tmp_path / "tagger/promises.json").write_text(nothing.model_dump_json())
+    made_tagger.promising(shop / "build/tiny/tagger", tmp_path / "tagger", level_1=None, level_2=None, level_3=None)
     tag_table(Job(tmp_path / "new.csv", tmp_path / "tagged.csv", tmp_path / "tagger", 0.9))
     found = pd.read_csv(tmp_path / "tagged.csv", keep_default_na=False)
     assert (found["decision"] == "review").all()
@@ -354,12 +351,11 @@ def test_a_missing_table_is_named_with_the_nearest(shop, new, tmp_path, capsys):
 
 
 def test_a_tagger_without_thresholds_says_how_to_get_them(shop, new, tmp_path, capsys):
-    folder = shop / "build/tiny/tagger"
-    promises = (folder / "promises.json").rename(folder / "later.json")
-    try:
-        assert tag.main(arguments(shop, tmp_path / "new.csv", tmp_path / "out.csv")) == 1
-    finally:
-        promises.rename(folder / "promises.json")
+    tagger = Tagger.load(shop / "build/tiny/tagger")
+    tagger.promises = None
+    tagger.save(tmp_path / "tagger", "# A card\n")
+    asked = ["new.csv", "--model", str(tmp_path / "tagger"), "--precision", "0.9", "-o", str(tmp_path / "out.csv")]
+    assert tag.main(asked) == 1
     assert "dvc repro business@tiny" in capsys.readouterr().err
 
 
