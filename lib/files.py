@@ -8,7 +8,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,12 +62,13 @@ def whole(path: Path) -> Iterator[Path]:
             raise StudyError(f"Cannot write {path}: {error.strerror}.") from error
         raise
     finally:
-        remove(partial)
+        with suppress(OSError):  # the error of the body says more
+            remove(partial)
 
 
 def refuse_folder(path: Path) -> None:
     """Raise a `StudyError` if a folder stands where a file is to be written."""
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 (which raises nothing, whatever the name)
         raise StudyError(f"Cannot write {path}: expected the name of a file, found a folder. It is left as it is.")
 
 

@@ -266,7 +266,7 @@ def _chunks(job: Job, tagger: Tagger) -> Iterator[Chunk]:
         raise StudyError("The table, the output and the rejects should be three different files.")
     if any(path.resolve().is_relative_to(job.model.resolve()) for path in (job.output, job.rejects_path)):
         raise StudyError(
-            f"{job.model} is a tagger's folder, to which nothing can be added. Write the output elsewhere."
+            f"{job.model} is the tagger's folder, which must stay as it is. Write the output elsewhere."
         )
     if job.max_candidates < 1:
         raise StudyError(f"--max-candidates: expected 1 or more. Got {job.max_candidates}.")
