@@ -8,17 +8,21 @@ import hashlib
 import heapq
 import zipfile
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import chain, starmap
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from lib import config
-from lib.collect.mapping import Product, TableMapping, fields, to_product
+from lib.collect.cells import fields, is_known
+from lib.collect.mapping import Product, TableMapping, left_out, to_product
+from lib.collect.merging import merge
+from lib.collect.paths import load_ids
 from lib.collect.rows import Format, Inside, Layout, Row, guess_format, present, read_rows
 from lib.config import Size, Strict
 from lib.config.base import PHOTO, Record, Reject
@@ -30,6 +34,7 @@ from lib.files import fingerprint
 _SHOWN = 40  # columns of a file that a message lists
 _SHOWN_ADDRESS = 200  # characters of an address that a reject quotes
 _MAX_PHOTO_BYTES = 64 * 2**20  # more of one photo is not read; what is cut here turns out as broken in stage `image`
+_ROWS_COMPARED, _MOSTLY = 5_000, 0.8  # rows in which a column of variants is sought; their share that has it
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
@@ -72,7 +77,8 @@ class TableSource(TableMapping):
     def _keys_agree(self) -> Self:
         if self.layout.format in ("jsonl", "parquet") and (self.encoding or self.delimiter):
             raise ValueError(f"`encoding` and `delimiter` are for csv and tsv, and '{self.file}' is neither")
-        if "categories" in self.model_fields_set and self.columns.category is None:
+        given = self.categories.model_fields_set if "categories" in self.model_fields_set else {"shallower"}
+        if self.columns.category is None and given != {"shallower"}:
             raise ValueError("`categories` says how to split a path, but `columns` names no `category`")
         names = [name for name in (self.columns.image, self.image_name) if name is not None]
         if len(names) != (1 if self.images else 0):
@@ -96,7 +102,7 @@ class TableSource(TableMapping):
         return Layout(form, self.encoding, self.delimiter)
 
 
-def read_products(name: str, source: TableSource) -> Iterator[Record | Reject]:
+def read_products(name: str, source: TableSource, notices: Counter[str] | None = None) -> Iterator[Record | Reject]:
     """Yield the products of a table with their photos, and a reject for each row that is no product.
 
     A product whose photo is not there has none; one whose photo cannot be taken has none and a reject that says why.
@@ -111,8 +117,9 @@ def read_products(name: str, source: TableSource) -> Iterator[Record | Reject]:
     for text in config.load_catalogue(name).text:
         if getattr(source.columns, text) is None:
             raise StudyError(f"catalogues/{name}.yaml: `text` lists '{text}', for which `table.columns` has no column.")
-    items: Iterable[Product | Reject] = _read_table(folder / source.file, source, settings)
-    items = _sample(items, source.sample) if source.sample else items
+    notices = Counter() if notices is None else notices
+    items: Iterable[Product | Reject] = _read_table(folder, source, settings, notices)
+    items = _merged(_sample(items, source.sample) if source.sample else items, notices)
     if source.images is None:
         return (item.record if isinstance(item, Product) else item for item in items)
     if source.images.addresses is not None:
@@ -123,18 +130,29 @@ def read_products(name: str, source: TableSource) -> Iterator[Record | Reject]:
 # The table
 
 
-def _read_table(path: Path, source: TableSource, settings: str) -> Iterator[Product | Reject]:
+def _read_table(folder: Path, source: TableSource, settings: str, notices: Counter[str]) -> Iterator[Product | Reject]:
     """Map each row, and see that every column that is asked for occurs: before the rows, or else at their end."""
-    named = source.named()
+    path, named, below = folder / source.file, source.named(), _Below(source.columns.id)
+    rule = source.categories
+    ids = load_ids(folder / rule.ids, rule) if rule.ids else None
     table = read_rows(path, source.layout, set(named.values()))
     known = dict.fromkeys(table.fields or [])
-    missing, told = set(named.values()) - known.keys(), table.fields is not None
+    missing, told = {column for column in named.values() if not is_known(column, known)}, table.fields is not None
     for row in () if missing and told else table.rows:
-        if missing and isinstance(row, Row):
+        if not isinstance(row, Row):
+            yield row
+            continue
+        if missing:
             told = True
             known |= dict.fromkeys(fields(row.values))
-            missing -= known.keys()
-        yield to_product(row, source) if isinstance(row, Row) else row
+            missing = {column for column in missing if not is_known(column, known)}
+        if left_out(row, source):
+            notices["rows that are no products (leave_out_rows)"] += 1
+            continue
+        item = to_product(row, source, ids, notices)
+        below.add(row, isinstance(item, Product) and bool(item.record.origin and item.record.origin.names))
+        yield item
+    notices.update(below.notice())
     if not (missing and told):
         return
     has = list(known)
@@ -147,14 +165,63 @@ def _read_table(path: Path, source: TableSource, settings: str) -> Iterator[Prod
     raise StudyError("\n".join(lines))
 
 
-def _sample(items: Iterable[Product | Reject], size: int) -> list[Product | Reject]:
-    """Take those whose id has the smallest hashes: the same ones whatever their order."""
+class _Below:
+    """Finds the column in which rows without a category have what the row above them has: variants of its product."""
 
-    def key(item: Product | Reject) -> tuple[bytes, str]:
+    def __init__(self, used: str) -> None:
+        self._used, self._full, self._rows, self._blank = used, dict[str, Any](), 0, 0
+        self._same, self._values = Counter[str](), defaultdict[str, set[str]](set)
+
+    def add(self, row: Row, complete: bool) -> None:
+        """Take the next row; it is complete if it has a category."""
+        if self._rows >= _ROWS_COMPARED:
+            return
+        self._rows += 1
+        texts = {name: text for name, text in row.values.items() if isinstance(text, str) and name != self._used}
+        if complete:
+            self._full = texts
+            for name, text in texts.items():
+                self._values[name].add(text)
+        elif self._full:
+            self._blank += 1
+            self._same.update(name for name, text in texts.items() if text == self._full.get(name))
+
+    def notice(self) -> dict[str, int]:
+        """Name the column, if there is one that tells products apart."""
+        alike = [name for name, count in self._same.items() if count > _MOSTLY * self._blank]
+        column = max(alike, key=lambda name: len(self._values[name]), default=None)
+        if column is None or len(self._values[column]) <= _MOSTLY * (self._rows - self._blank):
+            return {}
+        text = f"rows without a category have the '{column}' of the row above them"
+        return {f"{text} (columns.id: {column} would merge them)": self._same[column]}
+
+
+def _sample(items: Iterable[Product | Reject], size: int) -> Iterator[Product | Reject]:
+    """Take all rows of the ids that have the smallest hashes: the same ones whatever their order."""
+    taken: dict[bytes, list[Product | Reject]] = {}
+    bound = b"\xff" * 32
+    for item in items:
         name = item.record.product_id if isinstance(item, Product) else item.detail
-        return hashlib.sha256(name.encode(errors="surrogatepass")).digest(), repr(item)
+        key = hashlib.sha256(name.encode(errors="surrogatepass")).digest()
+        if key <= bound:
+            taken.setdefault(key, []).append(item)
+        if len(taken) > 2 * size:
+            taken = {key: taken[key] for key in heapq.nsmallest(size, taken)}
+            bound = max(taken)
+    return chain.from_iterable(taken[key] for key in heapq.nsmallest(size, taken))
 
-    return heapq.nsmallest(size, items, key)
+
+def _merged(items: Iterable[Product | Reject], notices: Counter[str]) -> Iterator[Product | Reject]:
+    """Make one product of the rows of an id before their photos are sought."""
+    found: list[tuple[Record, str | None]] = []
+    for item in items:
+        if isinstance(item, Reject):
+            yield item
+        else:
+            found.append(item)
+    products, rejects = merge(found, notices)
+    yield from rejects
+    yield from starmap(Product, products)
 
 
 # Photos in a folder or in a zip archive
