@@ -14,16 +14,16 @@ from contextlib import nullcontext
 from dataclasses import replace
 from itertools import chain, starmap
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import model_validator
 
 from lib import config
 from lib.collect.cells import fields, is_known
 from lib.collect.mapping import Product, TableMapping, left_out, to_product
 from lib.collect.merging import merge
 from lib.collect.paths import load_ids
-from lib.collect.rows import Format, Inside, Layout, Row, guess_format, present, read_rows
+from lib.collect.rows import FileKeys, Inside, Row, present, read_rows
 from lib.config import Size, Strict
 from lib.config.base import PHOTO, Record, Reject
 from lib.crawl.process import crawl, forget_others
@@ -36,14 +36,6 @@ _SHOWN_ADDRESS = 200  # characters of an address that a reject quotes
 _MAX_PHOTO_BYTES = 64 * 2**20  # more of one photo is not read; what is cut here turns out as broken in stage `image`
 _ROWS_COMPARED, _MOSTLY = 5_000, 0.8  # rows in which a column of variants is sought; their share that has it
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-
-
-def _encoding(name: str) -> str:
-    try:
-        " ".encode(name)
-    except LookupError as error:
-        raise ValueError(f"there is no encoding '{name}'; expected one such as utf-8, cp1252 or utf-16") from error
-    return name
 
 
 class Images(Strict):
@@ -60,23 +52,14 @@ class Images(Strict):
         return self
 
 
-class TableSource(TableMapping):
-    """A table and its photos, below the catalogue's source folder, and what its columns mean.
+class TableSource(FileKeys, TableMapping):
+    """A table and its photos, below the catalogue's source folder, and what its columns mean."""
 
-    `format` is told by the end of the file's name if it is not given.
-    """
-
-    file: Inside
-    format: Format | None = None
-    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     images: Images | None = None
     sample: Size | None = None
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:
-        if self.layout.format in ("jsonl", "parquet") and (self.encoding or self.delimiter):
-            raise ValueError(f"`encoding` and `delimiter` are for csv and tsv, and '{self.file}' is neither")
         given = self.categories.model_fields_set if "categories" in self.model_fields_set else {"shallower"}
         if self.columns.category is None and given != {"shallower"}:
             raise ValueError("`categories` says how to split a path, but `columns` names no `category`")
@@ -86,20 +69,6 @@ class TableSource(TableMapping):
         if self.image_name is not None and "{id}" not in self.image_name:
             raise ValueError(f"`image_name` should hold '{{id}}' where the product's id goes. Got '{self.image_name}'")
         return self
-
-    @property
-    def layout(self) -> Layout:
-        """How the file holds its rows.
-
-        Raises
-        ------
-        ValueError
-            If that is not given, and the file's name does not tell.
-        """
-        form = self.format or guess_format(self.file)
-        if form is None:
-            raise ValueError(f"`format` should say what '{self.file}' is: csv, tsv, jsonl or parquet")
-        return Layout(form, self.encoding, self.delimiter)
 
 
 def read_products(name: str, source: TableSource, notices: Counter[str] | None = None) -> Iterator[Record | Reject]:
@@ -162,6 +131,7 @@ def _read_table(folder: Path, source: TableSource, settings: str, notices: Count
     lines += [f"Its columns are {has[:_SHOWN]}{more}."]
     if len(has) == 1:
         lines += ["Is that one column? `table.delimiter` says what stands between two."]
+    lines += [table.hint] if table.hint else []
     raise StudyError("\n".join(lines))
 
 
