@@ -76,6 +76,11 @@ def table(root: Path) -> pd.DataFrame:
     return products.rename(columns={"text": "description"})[["product_id", "brand", "title", "description", "image"]]
 
 
+def arguments(table: Path | str, output: Path | str, *more: str) -> list[str]:
+    """Arguments of `python -m lib.tag`."""
+    return [str(table), "--catalogue", "tiny", "--precision", "0.9", "-o", str(output), *more]
+
+
 @cache
 def photo(number: int) -> bytes:
     """A photo of noise."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -22,7 +23,16 @@ from lib.features.vectors import PART
 from lib.files import refuse_folder, whole
 from lib.tagging import photo_vectors
 from lib.tagging.folder import Backbone
-from lib.tagging.incoming import Chunk, Wanted, layout_of, looked_for, needed_fields, read_chunks, usual_columns
+from lib.tagging.incoming import (
+    Chunk,
+    Wanted,
+    layout_of,
+    looked_for,
+    needed_fields,
+    read_chunks,
+    usual_columns,
+    usual_source,
+)
 from lib.tagging.promises import listed, tempered
 from lib.tagging.tagger import Tagger, Tags
 
@@ -87,7 +97,7 @@ class Job:
     Attributes
     ----------
     table
-        New products: CSV, TSV, JSON lines or Parquet.
+        New products: a file of any form that the study reads.
     output
         CSV or Parquet.
     model
@@ -112,8 +122,8 @@ class Job:
         Of one product; the others are counted.
     raw
         Whether cells of CSV are left as they are where a spreadsheet may take them for formulas.
-    encoding, delimiter
-        Of CSV.
+    format, encoding, delimiter, quoting, escape, skip_lines, sheet
+        How the table holds its rows (`lib.collect.layout.Layout`), where the table itself does not tell.
     """
 
     table: Path
@@ -129,8 +139,13 @@ class Job:
     rejects: Path | None = None
     max_candidates: int = MOST_CANDIDATES
     raw: bool = False
+    format: str | None = None
     encoding: str | None = None
     delimiter: str | None = None
+    quoting: str | None = None
+    escape: str | None = None
+    skip_lines: int | None = None
+    sheet: str | None = None
 
     @property
     def rejects_path(self) -> Path:
@@ -150,6 +165,8 @@ class Summary:
         Products by what they have.
     rejects : Counter
         Rejects by reason. A reason that begins with `photo: ` costs a product's photo and not the product.
+    notices : Counter
+        What was met in the table that a user should know of.
     cut : int
         Products of which some candidates are counted only.
     examples : dict
@@ -164,6 +181,7 @@ class Summary:
     inputs: Counter[str] = field(default_factory=Counter)
     rejects: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
+    notices: Counter[str] = field(default_factory=Counter)
     cut: int = 0
     escaped: int = 0
     seconds: float = 0.0
@@ -192,6 +210,7 @@ class Summary:
         lines.append("They had: " + ", ".join(f"{name} {count:,}" for name, count in self.inputs.most_common()) + ".")
         if job.images is None and job.features is None:
             lines.append("No photo was looked at: --images names a folder or an archive of them.")
+        lines += [f"Noticed: {count:,} {text}." for text, count in sorted((+self.notices).items())]
         if self.cut:
             lines.append(
                 f"Of {self.cut:,} products {job.max_candidates:,} candidates are listed, and the others counted: "
@@ -223,10 +242,11 @@ def tag_table(job: Job) -> Summary:
             f"Run `dvc repro business@{tagger.about.catalogue}`."
         )
     thresholds, smallest = promises.thresholds_for(job.precision), promises.smallest_listed(job.precision, job.shown)
-    chunks = _chunks(job, tagger)
+    summary = Summary()
+    chunks = _chunks(job, tagger, summary.notices)
     named = {"brand": "brand that the tagger knows", "text": "text", "image": "usable photo"}
     nothing = "no " + ", no ".join(named[name] for name in tagger.inputs)
-    summary, begun = Summary(), time.monotonic()
+    begun = time.monotonic()
     with open_table(job.rejects_path, REJECT_COLUMNS, job.raw) as reject:
         with suppress(_NoProduct), open_table(job.output, Tagged._fields, job.raw) as write:
             for chunk in chunks:
@@ -255,9 +275,9 @@ class _NoProduct(Exception):
     """Ends the writing of a result that would hold nothing."""
 
 
-def _chunks(job: Job, tagger: Tagger) -> Iterator[Chunk]:
+def _chunks(job: Job, tagger: Tagger, notices: Counter[str]) -> Iterator[Chunk]:
     """Open all that is read, and return the products with their photos' vectors, if there are any."""
-    backbone, usual = tagger.about.backbone, usual_columns(tagger.about.catalogue)
+    backbone, usual = tagger.about.backbone, usual_source(tagger.about.catalogue)
     if job.images is not None and job.features is not None:
         raise StudyError("--images and --features: expected one of the two.")
     if (job.images or job.features) and ("image" not in tagger.inputs or backbone is None):
@@ -265,23 +285,23 @@ def _chunks(job: Job, tagger: Tagger) -> Iterator[Chunk]:
     if len({path.resolve() for path in (job.table, job.output, job.rejects_path)}) < 3:
         raise StudyError("The table, the output and the rejects should be three different files.")
     if any(path.resolve().is_relative_to(job.model.resolve()) for path in (job.output, job.rejects_path)):
-        raise StudyError(
-            f"{job.model} is the tagger's folder, which must stay as it is. Write the output elsewhere."
-        )
+        raise StudyError(f"{job.model} is the tagger's folder, which must stay as it is. Write the output elsewhere.")
     if job.max_candidates < 1:
         raise StudyError(f"--max-candidates: expected 1 or more. Got {job.max_candidates}.")
-    by_name = usual.image_name is not None and "image" not in job.columns
-    needed = needed_fields(tagger, job.images is not None and not by_name, job.without)
-    columns = {name: looked_for(name, job.columns, usual.columns) for name in needed}
-    layout = layout_of(job.table, job.encoding, job.delimiter)
-    wanted = Wanted(layout, columns, usual.image_name if by_name else None, each_row=job.features is not None)
+    image_name = usual.image_name if usual and "image" not in job.columns else None
+    needed = needed_fields(tagger, job.images is not None and image_name is None, job.without)
+    columns = {name: looked_for(name, job.columns, usual_columns(usual)) for name in needed}
+    said = ("format", "encoding", "delimiter", "quoting", "escape", "skip_lines", "sheet")
+    layout = layout_of(job.table, **{key: getattr(job, key) for key in said})
+    wanted = Wanted(layout, columns, usual, image_name, each_row=job.features is not None)
     if job.features is not None:
-        return photo_vectors.with_features(read_chunks(job.table, wanted, tagger, ROWS), job.features, tagger)
+        chunks = read_chunks(job.table, wanted, tagger, ROWS, notices)
+        return photo_vectors.with_features(chunks, job.features, tagger)
     if job.images is None or backbone is None or "image" in job.without:
-        return read_chunks(job.table, wanted, tagger, ROWS)
+        return read_chunks(job.table, wanted, tagger, ROWS, notices)
     weights = job.weights or known_weights(tagger.about.catalogue, backbone)
     network = photo_vectors.network_of(backbone, weights, len(open_photos(job.images)))
-    return photo_vectors.with_photos(read_chunks(job.table, wanted, tagger, PART), job.images, network)
+    return photo_vectors.with_photos(read_chunks(job.table, wanted, tagger, PART, notices), job.images, network)
 
 
 def known_weights(catalogue: str, backbone: Backbone) -> Path | None:
@@ -362,7 +382,9 @@ def open_table(path: Path, columns: Sequence[str], raw: bool = False) -> Iterato
                 yield write
         else:
             with partial.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
+                # A writer puts quotes around a line break if it ends lines with one of its kind.
+                lines = SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n"))
+                writer = csv.writer(lines, lineterminator="\r\n")
                 writer.writerow(columns)
 
                 def write_csv(rows: Sequence[Cells]) -> int:

@@ -61,7 +61,8 @@ class Tagger:
     def _try(self) -> None:
         """Tag a product with each set of inputs, and see that nothing is raised."""
         brand = min(self.model.known("brand") - {""}, default="")
-        image = self.about.backbone and np.full((1, self.about.backbone.dimension), 0.01, np.float32)
+        backbone = self.about.backbone
+        image = None if backbone is None else np.full((1, backbone.dimension), 0.01, np.float32)
         for inputs in input_sets(self.inputs):
             self.tag(Products.of([brand], ["example"], image), set(self.inputs) - set(inputs))
 

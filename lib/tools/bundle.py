@@ -60,8 +60,8 @@ def pack(target: Path, texts: bool = False) -> dict[str, Any]:
         _keep(partial, {path: outputs[path].hash_info.value for path in cached})
         for path in [LOCK, *(path for path, out in outputs.items() if not out.use_cache)]:
             _copy(root() / path, partial / FILES / path)
-        content = {"commit": commit, "outputs": cached, "left_out": sorted(held), "not_run": stale}
-        content |= {"files": file_hashes(partial)}
+        hashes = file_hashes(partial)
+        content = {"commit": commit, "outputs": cached, "left_out": sorted(held), "not_run": stale, "files": hashes}
         write_json(partial / MANIFEST, content | {"seal": fingerprint(content)})
     return content
 

@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import json
 import re
 import zipfile
 from types import SimpleNamespace
@@ -11,6 +10,7 @@ import made_tagger
 import numpy as np
 import pandas as pd
 import pytest
+from made_tagger import arguments
 
 from lib import tag
 from lib.clean.photos import open_photos
@@ -18,46 +18,12 @@ from lib.exceptions import StudyError
 from lib.features.vectors import vectors_of
 from lib.models.inputs import Products
 from lib.tagging import photo_vectors, stream
-from lib.tagging.incoming import Chunk, Usual, usual_columns
+from lib.tagging.incoming import Chunk
 from lib.tagging.promises import best_prefixes, listed
 from lib.tagging.stream import Job, Tagged, tag_table
 from lib.tagging.tagger import Tagger, Tags
 
 LEVELS = ["level_1", "level_2", "level_3"]
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory):
-    """Return the root of a study with a tagger for `tiny`."""
-    root = tmp_path_factory.mktemp("tag")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STUDY_ROOT", str(root))
-        made_tagger.make(root)
-        yield root
-
-
-@pytest.fixture
-def new(shop):
-    """Return the products of tiny as if they were new."""
-    return made_tagger.table(shop)
-
-
-@pytest.fixture
-def tagged(shop, tmp_path):
-    """Return a function that tags a table and returns the result, the rejects and the summary."""
-
-    def run(table, name="new.csv", output="tagged.csv", **options):
-        path = tmp_path / name
-        if isinstance(table, pd.DataFrame):
-            table.to_parquet(path) if path.suffix == ".parquet" else table.to_csv(path, index=False)
-        elif table is not None:
-            path.write_text(table)
-        job = Job(path, tmp_path / output, shop / "build/tiny/tagger", **{"precision": 0.9} | options)
-        summary = tag_table(job)
-        read = pd.read_parquet if output.endswith("parquet") else lambda p: pd.read_csv(p, keep_default_na=False)
-        return read(job.output), pd.read_csv(job.rejects_path, keep_default_na=False), summary
-
-    return run
 
 
 def files(folder):
@@ -210,7 +176,7 @@ def test_where_no_product_can_be_tagged_only_the_rejects_are_written(tagged, tmp
 @pytest.mark.parametrize(("name", "table"), [("new.csv", "product_id,brand,description\n"), ("new.jsonl", "\n\n")])
 def test_a_table_without_a_row_is_an_error_and_nothing_is_written(shop, tmp_path, capsys, name, table):
     (tmp_path / name).write_text(table)
-    assert tag.main(arguments(shop, tmp_path / name, tmp_path / "out.csv")) == 1
+    assert tag.main(arguments(tmp_path / name, tmp_path / "out.csv")) == 1
     assert f"{tmp_path / name} holds no product" in capsys.readouterr().err
     assert files(tmp_path) == []
 
@@ -222,13 +188,13 @@ def test_cells_that_begin_like_formulas_are_escaped_and_counted(shop, new, tmp_p
     table = new.head(6).assign(product_id=["=1+1", "+1", "-5", "@SUM(A1)", "a=b", "x-1"], brand="")
     table["description"] = ["sole", "the", "sole", "sole", "sole", "sole"]
     table.to_csv(tmp_path / "new.csv", index=False)
-    assert tag.main(arguments(shop, tmp_path / "new.csv", tmp_path / "out.csv")) == 0
+    assert tag.main(arguments(tmp_path / "new.csv", tmp_path / "out.csv")) == 0
     found = pd.read_csv(tmp_path / "out.csv", keep_default_na=False, dtype=str)
     assert found["product_id"].tolist() == ["'=1+1", "'-5", "'@SUM(A1)", "a=b", "x-1"]
     assert pd.read_csv(tmp_path / "out.rejects.csv")["product_id"].tolist() == ["'+1"]
     said = capsys.readouterr().out
     assert "Cells that a spreadsheet may take for formulas: 4. They begin with a ' now; --raw leaves them" in said
-    assert tag.main(arguments(shop, tmp_path / "new.csv", tmp_path / "out.csv", "--raw")) == 0
+    assert tag.main(arguments(tmp_path / "new.csv", tmp_path / "out.csv", "--raw")) == 0
     found = pd.read_csv(tmp_path / "out.csv", keep_default_na=False, dtype=str)
     assert found["product_id"].tolist() == ["=1+1", "-5", "@SUM(A1)", "a=b", "x-1"]
     assert pd.read_csv(tmp_path / "out.rejects.csv", dtype=str)["product_id"].tolist() == ["+1"]
@@ -264,86 +230,6 @@ def test_other_cells_stay_as_they_are(cell):
 @pytest.mark.parametrize("text", ["=", "=1", "+1", "-1", "@a", "\ta", "\ra", "\na", "=cmd|' /C calc'!A0", "＝1"])
 def test_a_text_that_begins_like_a_formula_begins_with_a_quote_mark_then(text):
     assert stream.escape(text) == "'" + text
-
-
-# Any size, any form
-
-
-@pytest.mark.parametrize("rows", [1, 7, 1000])
-def test_streaming_gives_what_one_piece_gives(new, tagged, monkeypatch, rows):
-    expected, *_ = tagged(new)
-    monkeypatch.setattr(stream, "ROWS", rows)
-    found, *_ = tagged(new)
-    pd.testing.assert_frame_equal(found, expected, check_exact=False, atol=1.1e-4)
-
-
-def test_formats_say_the_same(new, tagged, tmp_path):
-    expected, *_ = tagged(new)
-    lines = "\n".join(json.dumps(row) for row in new.to_dict("records"))
-    for found, *_ in (tagged(new, "new.parquet"), tagged(lines, "new.jsonl")):
-        pd.testing.assert_frame_equal(found, expected)
-    parquet, *_ = tagged(new, output="tagged.parquet")
-    pd.testing.assert_frame_equal(parquet, expected, check_dtype=False, atol=1e-6)
-
-
-def test_ids_are_kept_outside_memory_and_still_found(tagged):
-    count = 3000
-    rows = "\n".join(f"p{number % (count - 1)},brand 1,sole" for number in range(count))
-    _, rejects, summary = tagged(f"product_id,brand,description\n{rows}\n")
-    assert summary.products == count - 1
-    assert rejects["product_id"].tolist() == ["p0"]
-
-
-# Columns
-
-
-def test_misnamed_columns_are_named_with_what_was_looked_for(new, tagged, tmp_path):
-    table = new.rename(columns={"product_id": "sku", "brand": "Brand", "description": "descripton"})
-    with pytest.raises(StudyError) as error:
-        tagged(table)
-    message = str(error.value)
-    assert "lacks 3 of the 3 columns" in message
-    assert "product_id: looked for 'product_id' or 'id'." in message
-    assert "brand: looked for 'brand'. Did you mean 'Brand'?" in message
-    assert "description: looked for 'description'. Did you mean 'descripton'?" in message
-    assert "Its columns are ['sku', 'Brand', 'title', 'descripton', 'image']." in message
-    assert files(tmp_path) == []
-
-
-def test_columns_can_be_named(new, tagged):
-    table = new.rename(columns={"product_id": "sku", "brand": "maker"})
-    pd.testing.assert_frame_equal(tagged(table, columns={"product_id": "sku", "brand": "maker"})[0], tagged(new)[0])
-
-
-def test_a_field_that_no_product_has_may_be_left_out(new, tagged):
-    found, *_ = tagged(new.drop(columns="brand"), without=["brand"])
-    assert set(found["inputs"]) == {"text"}
-
-
-def test_columns_of_json_lines_are_those_of_its_first_rows(new, tagged):
-    lines = "\n".join(json.dumps(row) for row in new.rename(columns={"brand": "make"}).to_dict("records"))
-    with pytest.raises(StudyError, match=r"brand: looked for 'brand'"):
-        tagged(lines, "new.jsonl")
-
-
-def test_one_column_may_be_a_wrong_delimiter(tagged):
-    with pytest.raises(StudyError, match=r"Is that one column\? --delimiter"):
-        tagged("product_id;brand;description\na;b;c\n")
-    assert tagged("product_id;brand;description\na;brand 1;sole\n", delimiter=";")[2].products == 1
-
-
-def test_the_catalogues_own_names_are_known(shop, new, tagged, monkeypatch):
-    usual = Usual({"product_id": "sku", "brand": "maker"})
-    monkeypatch.setattr(stream, "usual_columns", lambda name: usual)
-    table = new.rename(columns={"product_id": "sku", "brand": "maker"})
-    assert tagged(table)[2].products == len(new)
-
-
-def test_columns_of_a_catalogues_file_are_read(study):
-    usual = usual_columns("fashion")
-    assert usual.columns["description"] == "productDescriptors.description.value"
-    assert usual.image_name == "{id}.jpg"
-    assert usual_columns("demo") == usual_columns("no such catalogue") == Usual()
 
 
 # Photos
@@ -423,13 +309,9 @@ def test_other_weights_are_refused(new, tagged, photos, tmp_path):
 # The command
 
 
-def arguments(shop, table, output, *more):
-    return [str(table), "--catalogue", "tiny", "--precision", "0.9", "-o", str(output), *more]
-
-
 def test_the_command_says_what_it_did(shop, new, tmp_path, capsys):
     new.to_csv(tmp_path / "new.csv", index=False)
-    assert tag.main(arguments(shop, tmp_path / "new.csv", tmp_path / "out.csv")) == 0
+    assert tag.main(arguments(tmp_path / "new.csv", tmp_path / "out.csv")) == 0
     said = capsys.readouterr().out
     assert f"{len(new)} products in" in said
     assert "No photo was looked at" in said
@@ -456,14 +338,14 @@ def test_the_command_says_what_it_did(shop, new, tmp_path, capsys):
 def test_an_error_is_one_message_and_nothing_is_written(shop, new, tmp_path, capsys, monkeypatch, more, message):
     new.to_csv(tmp_path / "new.csv", index=False)
     monkeypatch.chdir(tmp_path)
-    assert tag.main(arguments(shop, "new.csv", "out.csv", *more)) == 1
+    assert tag.main(arguments("new.csv", "out.csv", *more)) == 1
     assert re.search(message, capsys.readouterr().err)
     assert files(tmp_path) == []
 
 
 def test_a_missing_table_is_named_with_the_nearest(shop, new, tmp_path, capsys):
     new.to_csv(tmp_path / "new.csv", index=False)
-    assert tag.main(arguments(shop, tmp_path / "news.csv", tmp_path / "out.csv")) == 1
+    assert tag.main(arguments(tmp_path / "news.csv", tmp_path / "out.csv")) == 1
     assert "Did you mean 'new.csv'?" in capsys.readouterr().err
 
 
@@ -484,7 +366,7 @@ def test_a_folder_is_never_taken_for_an_output(shop, new, tmp_path, capsys, monk
         (tmp_path / name / "thesis.txt").write_text("years of work")
     (tmp_path / "link.csv").symlink_to("a.csv")
     monkeypatch.chdir(tmp_path)
-    assert tag.main(arguments(shop, "new.csv", "out.csv", *more)) == 1
+    assert tag.main(arguments("new.csv", "out.csv", *more)) == 1
     said = capsys.readouterr().err
     assert f"Cannot write {more[1]}: expected the name of a file, found a folder. It is left as it is." in said
     for name in ("a.csv", "a.parquet", "link.csv"):
@@ -494,7 +376,7 @@ def test_a_folder_is_never_taken_for_an_output(shop, new, tmp_path, capsys, monk
 
 def test_nothing_is_written_into_the_taggers_folder(shop, new, tmp_path, capsys):
     new.to_csv(tmp_path / "new.csv", index=False)
-    assert tag.main(arguments(shop, tmp_path / "new.csv", shop / "build/tiny/tagger/out.csv")) == 1
+    assert tag.main(arguments(tmp_path / "new.csv", shop / "build/tiny/tagger/out.csv")) == 1
     assert "is the tagger's folder, which must stay as it is" in capsys.readouterr().err
     assert Tagger.load(shop / "build/tiny/tagger")
 
@@ -516,6 +398,6 @@ def test_stopping_leaves_nothing(shop, new, tmp_path, monkeypatch, capsys):
     tagging = Tagger.tag
     monkeypatch.setattr(stream, "ROWS", 50)
     monkeypatch.setattr(Tagger, "tag", stop)
-    assert tag.main(arguments(shop, tmp_path / "new.csv", tmp_path / "out.csv")) == 130
+    assert tag.main(arguments(tmp_path / "new.csv", tmp_path / "out.csv")) == 130
     assert files(tmp_path) == []
     assert "Nothing is written" in capsys.readouterr().err
