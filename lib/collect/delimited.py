@@ -4,8 +4,8 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,17 +16,18 @@ from lib.collect.layout import (
     Layout,
     Row,
     Table,
-    fitting_encoding,
+    as_yaml,
     text_encoding,
+    wrong_encoding,
 )
 from lib.collect.unpacking import HEAD, unpacked
 from lib.config.base import INVALID, Reject
 from lib.exceptions import StudyError
 
 _UNDECODED = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of bytes that are no text
-_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.I)  # the line for Excel that comes before all others
+_SEPARATOR = re.compile(r'"?sep=(.)"?\1*\s*', re.I)  # the line for Excel that comes before all others
 _DELIMITERS = "\t,;|"  # which are tried where nobody says
-_OPTIONS: dict[str, dict[str, str]] = {'escape: "\\\\"': {"escape": "\\"}, "quoting: none": {"quoting": "none"}}
+_WAYS = ((None, None), (None, "\\"), ("none", None))  # quoting and escape, what is usual first
 _MAX_SKIPPED = 20  # lines before the one of names that are tried
 _ENOUGH = 0.9  # share of rows that fit, above which a way to read a file is taken for the right one
 
@@ -40,14 +41,13 @@ class _Dialect(NamedTuple):
     spaced: bool = False  # blanks before a quote are skipped
 
     def reader(self, lines: Iterable[str]) -> Any:
-        quoting = csv.QUOTE_NONE if self.quoting else csv.QUOTE_MINIMAL
         if self.escape == "\\":  # where MySQL writes these, it means nothing
             null = re.compile(rf"(?:^|(?<={re.escape(self.delimiter)}))\\N(?=[{re.escape(self.delimiter)}\r\n]|$)")
             lines = (null.sub("", line) for line in lines)
         return csv.reader(
             lines,
             delimiter=self.delimiter,
-            quoting=quoting,
+            quoting=csv.QUOTE_NONE if self.quoting else csv.QUOTE_MINIMAL,
             escapechar=self.escape,
             skipinitialspace=self.spaced,
             strict=True,
@@ -83,18 +83,13 @@ def read_csv(path: Path, layout: Layout) -> Table:
         If the file cannot be read as `unpacked` says, is of another encoding, or has no line of names.
     """
     csv.field_size_limit(MAX_LINE)
-    lines, skipped = _decoded(path, layout.encoding), 0
-    first = ""
-    for _ in range(layout.skip_lines + 1):
-        first = next(lines, "")
-        skipped += 1
-    said = _SEPARATOR.fullmatch(first)
-    first = next(lines, "") if said else first
-    skipped += 0 if said else -1
+    lines, skipped = _decoded(path, layout.encoding), layout.skip_lines
+    first = next(islice(lines, skipped, None), "")
+    if said := _SEPARATOR.fullmatch(first):
+        first, skipped = next(lines, ""), skipped + 1
     delimiter = layout.delimiter or (said and said[1]) or DELIMITERS.get(layout.format or "csv", ",")
     dialect = _Dialect(delimiter, layout.quoting, layout.escape)
-    if not layout.quoting and re.search(rf'(^|{re.escape(delimiter)}) +"', "".join(_head(path, layout.encoding))):
-        dialect = _better(dialect, _head(path, layout.encoding)[skipped:])
+    dialect = _better(dialect, first_lines(path, layout.encoding)[skipped:])
     held: list[str] = []
 
     def kept() -> Iterator[str]:
@@ -134,10 +129,11 @@ def _rows(reader: Any, held: list[str], names: Names, dialect: _Dialect, skipped
         last = skipped + reader.line_num
         if cells and not problem and not names.fit(cells):
             problem = f"expected {len(names.all)} fields, got {len(cells)}"
+        remedy = _remedy(held, names, dialect, quoted) if problem else ""
         if problem and last > first:
             problem += f" in the row of lines {first} to {last}; is a quote not closed?"
         if problem:
-            problem += _remedy(held, names, dialect, quoted)
+            problem += ("" if problem.endswith("?") or not remedy else ".") + remedy
             yield from (Reject(None, INVALID, f"line {n}: {problem}") for n in range(first, last + 1))
         elif cells:
             quoted = quoted or any('"' in line and mark.search(line) for line in held)
@@ -145,12 +141,14 @@ def _rows(reader: Any, held: list[str], names: Names, dialect: _Dialect, skipped
 
 
 def _remedy(lines: list[str], names: Names, dialect: _Dialect, quoted: bool) -> str:
-    """Name the option with which each of these lines is a row, if there is one, and rows before need no quotes."""
-    for option, change in _OPTIONS.items():
-        other = dialect._replace(**change)
-        rows = _parsed(lines, other) if other != dialect and not (quoted and other.quoting) else []
+    """Name the options with which each of these lines is a row, unless rows before them need their quotes."""
+    for quoting, escape in _WAYS:
+        other = dialect._replace(quoting=quoting, escape=escape)
+        rows = _parsed(lines, other) if other != dialect and not (quoted and quoting) else []
         if rows and all(row is not None and names.fit(row) for row in rows if row != []):
-            return f". With `{option}` it could be read"
+            changed = {"quoting": quoting or '"'} if quoting != dialect.quoting else {}
+            changed |= {"escape": escape} if escape != dialect.escape and escape else {}
+            return f" With {as_yaml(changed)} it could be read" if changed else ""
     return ""
 
 
@@ -169,17 +167,11 @@ def _decoded(path: Path, encoding: str | None) -> Iterator[str]:
                     plain = used.removesuffix("-sig")
                     place = len(line[: bad.start()].encode(plain, "surrogateescape")) + 1
                     problem = f"byte {place} of line {number} is 0x{ord(bad[0]) & 0xFF:02x}"
-                    raise _wrong_encoding(path, used, problem, line.encode(plain, "surrogateescape"))
+                    raise wrong_encoding(path, used, problem)
                 yield line
     except UnicodeError as error:
         problem = f"after line {number}, {getattr(error, 'reason', error)}"
-        raise _wrong_encoding(path, used, problem, b"") from error
-
-
-def _wrong_encoding(path: Path, encoding: str, problem: str, sample: bytes) -> StudyError:
-    name = encoding.removesuffix("-sig")
-    fits = fitting_encoding(sample)
-    return StudyError(f"{path} is not {name}: {problem}. Name its encoding in the catalogue's file, such as {fits}.")
+        raise wrong_encoding(path, used, problem) from error
 
 
 # Looking at a file of which nothing is said
@@ -194,24 +186,29 @@ class Seen(NamedTuple):
 
 def look(path: Path, encoding: str | None = None) -> Seen:
     """Tell how a text holds a table: the way in which most of its first rows have a cell for each name."""
-    lines = _head(path, encoding)
+    lines = first_lines(path, encoding)
     said = _SEPARATOR.fullmatch(lines[0]) if lines else None
     found, columns = _sniffed(lines[1:] if said else lines, said[1] if said else _DELIMITERS)
-    form: Format = "tsv" if found.delimiter == "\t" else "csv"
-    usual = said or found.delimiter == DELIMITERS[form]
-    return Seen(replace(found, format=form, encoding=encoding, delimiter=None if usual else found.delimiter), columns)
+    form: Format = "csv"
+    if said and found.skip_lines:
+        found = replace(found, skip_lines=found.skip_lines + 1)
+    elif said or found.delimiter in DELIMITERS.values():
+        form = "tsv" if found.delimiter == "\t" else "csv"
+        found = replace(found, delimiter=None)
+    return Seen(replace(found, format=form, encoding=encoding), columns)
 
 
 def _sniffed(lines: list[str], delimiters: str) -> Seen:
     """Try each delimiter, with each option, after each of the first lines; ties go to what is usual."""
     best, found = (0.0, 0.0), Seen(Layout(delimiter=delimiters if len(delimiters) == 1 else ","), 1)
     for skip in range(min(_MAX_SKIPPED + 1, len(lines))):
-        for change in ({}, *_OPTIONS.values()):
+        for quoting, escape in _WAYS:
             for delimiter in delimiters:
-                width, share = _fit(_parsed(lines[skip:], _better(_Dialect(delimiter, **change), lines[skip:])))
+                dialect = _better(_Dialect(delimiter, quoting, escape), lines[skip:])
+                width, share = _fit(_parsed(lines[skip:], dialect))
                 score = (min(share, _ENOUGH) * (width > 1), share * (width - 1))
                 if score > best:
-                    best, found = score, Seen(Layout(None, None, delimiter, skip_lines=skip, **change), width)
+                    best, found = score, Seen(Layout(None, None, delimiter, quoting, escape, skip), width)
         if best[0] >= _ENOUGH:
             break
     return found
@@ -229,8 +226,10 @@ def _fit(rows: list[list[str] | None]) -> tuple[int, float]:
 
 def _better(dialect: _Dialect, lines: list[str]) -> _Dialect:
     """Let blanks before quotes be skipped where some cell begins so, and no fewer rows fit then."""
+    if dialect.quoting or not re.search(rf'{re.escape(dialect.delimiter)} +"', "".join(lines)):
+        return dialect
     plain, spaced = _parsed(lines, dialect), _parsed(lines, dialect._replace(spaced=True))
-    begins = any(cell.lstrip(" ").startswith('"') and cell[0] == " " for row in plain for cell in row or () if cell)
+    begins = any(re.match(' +"', cell) for row in plain for cell in row or ())
     return dialect._replace(spaced=True) if begins and _fit(spaced)[1] >= _fit(plain)[1] else dialect
 
 
@@ -247,12 +246,10 @@ def _parsed(lines: list[str], dialect: _Dialect) -> list[list[str] | None]:
             rows.append(None)
 
 
-def _head(path: Path, encoding: str | None) -> list[str]:
+def first_lines(path: Path, encoding: str | None) -> list[str]:
     """Return the first lines, without the last one if it is cut."""
     with unpacked(path) as opened:
         head = opened.head
-    text = ""
-    with suppress(LookupError):
-        text = head.decode(text_encoding(head, encoding), "replace")
+    text = head.decode(text_encoding(head, encoding), "replace")
     lines = list(io.StringIO(text, newline=""))
     return lines[:-1] if len(head) == HEAD and len(lines) > 1 else lines

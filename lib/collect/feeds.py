@@ -10,7 +10,7 @@ from typing import Any
 
 from lxml import etree
 
-from lib.collect.layout import Layout, Row, Table
+from lib.collect.layout import Layout, Row
 from lib.collect.unpacking import unpacked
 from lib.exceptions import StudyError
 
@@ -21,18 +21,16 @@ _XHTML = "{http://www.w3.org/1999/xhtml}"
 _SAFE = {"resolve_entities": False, "no_network": True, "load_dtd": False, "remove_comments": True, "remove_pis": True}
 
 
-def read_xml(path: Path, layout: Layout) -> Table:
-    """Read a feed. A row's fields are its elements, as they are written and also without their prefix.
+def read_xml(path: Path, layout: Layout) -> Iterator[Row]:
+    """Yield the rows of a feed. Fields are called as elements are written, and also without their prefix.
 
     An attribute is called `@name`, and `name` where no element is. Elements within others become nested objects,
     and those that are repeated a list.
     """
-    return Table(None, _rows(path, layout))
-
-
-def _rows(path: Path, layout: Layout) -> Iterator[Row]:
     chosen = layout.sheet or _repeated(path, layout.encoding)
-    row, at, number, elements = None, list[str](), 0, 0
+    row: Any = None
+    at: list[str] = []
+    number = elements = 0
     with unpacked(path, progress=True) as opened:
         try:
             for event, element in etree.iterparse(opened.file, ("start", "end"), encoding=layout.encoding, **_SAFE):
@@ -101,7 +99,7 @@ def _repeated(path: Path, encoding: str | None) -> list[str]:
 
     found = [name for name in counts if name in held and len(name) > 1]
     found = [name for name in found if counts[name] > 1 or not order(name)[0]]
-    return list(min(found, key=order)) if found else []
+    return list(sorted(found, key=order)[0]) if found else []
 
 
 def _name(element: Any) -> str:

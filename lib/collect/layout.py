@@ -17,12 +17,17 @@ from lib.config.base import Reject
 from lib.exceptions import StudyError
 
 Format = Literal["csv", "tsv", "json", "jsonl", "parquet", "xlsx", "xml"]
-DELIMITERS = {"csv": ",", "tsv": "\t"}
+DELIMITERS: dict[Format, str] = {"csv": ",", "tsv": "\t"}
 MAX_LINE = 16 * 2**20  # characters or bytes; a longer line, cell or object is no product
 
 _ENDINGS = {".tab": ".tsv", ".ndjson": ".jsonl", ".pq": ".parquet", ".xlsm": ".xlsx"}  # other ends of names
 _BINARY: dict[bytes, Format] = {b"PAR1": "parquet", b"PK\x03\x04": "xlsx"}
-_NOT_LATIN = re.compile(b"[\x80-\xff]{4}")
+_ENCODINGS = [
+    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp850", "mac_roman", "koi8_r"),
+    *("cp932", "euc_jp", "gb18030", "big5", "cp949"),
+]
+_KANA, _HIGH = re.compile("[\u3040-\u30ff]"), re.compile(b"[\x80-\xff]")
+_SIGN_IN_WORD = re.compile(r"[^\W\d_][¹³¿]|[¹³¿][^\W\d_]")
 _FOR = {  # what only some formats have
     "sheet": ("xlsx", "json", "xml"),
     "encoding": ("csv", "tsv", "json", "jsonl", "xml"),
@@ -87,6 +92,16 @@ class Layout:
         {'format': 'csv', 'delimiter': ';'}
         """
         return {key: value for key, value in asdict(self).items() if value}
+
+
+def as_yaml(keys: dict[str, Any]) -> str:
+    """Write keys and values as they would stand in a catalogue's file.
+
+    >>> print(as_yaml({"skip_lines": 1, "delimiter": ";"}))
+    `skip_lines: 1`, `delimiter: ";"`
+    """
+    plain = {key: isinstance(value, int) or str(value).isalnum() for key, value in keys.items()}
+    return ", ".join(f"`{key}: {value if plain[key] else json.dumps(value)}`" for key, value in keys.items())
 
 
 def _inside(name: str) -> str:
@@ -213,27 +228,43 @@ def text_encoding(head: bytes, encoding: str | None) -> str:
     return "utf-8-sig" if name == "utf-8" else name  # as a spreadsheet writes it, with a mark at the beginning
 
 
-def fitting_encoding(sample: bytes) -> str:
-    """Return an encoding in which some bytes that are not UTF-8 could have been written."""
-    with suppress(UnicodeDecodeError):
-        if not _NOT_LATIN.search(sample) and sample.decode("cp1252"):
-            return "cp1252"
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(sample).best()
-    return best.encoding if best is not None else "cp1252"
-
-
 def sniff_encoding(path: Path) -> str | None:
-    """Return the encoding of a text file, all of which is read; None if it needs not be said."""
+    """Return the encoding of a text, which is read up to where it is not as usual; None if it needs not be said."""
     with unpacked(path) as opened:
         decoder = codecs.getincrementaldecoder(text_encoding(opened.head, None))()
-        before = b""
+        before = part = b""
         try:
             while part := opened.file.read(HEAD):
                 decoder.decode(part)
                 before = part
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            return fitting_encoding(before + part)
+            return _fitting(before + part)
     return None
+
+
+def _fitting(text: bytes) -> str:
+    """Return an encoding in which a text that is not UTF-8 was probably written."""
+    from charset_normalizer import from_bytes
+
+    lines = [line for line in text.splitlines() if not line.isascii()]
+    sample = b"\n".join(lines[:1000])
+    with suppress(UnicodeDecodeError):
+        japanese = sample.decode("cp932")
+        if len(_KANA.findall(japanese)) > sum(not letter.isascii() for letter in japanese) / 5:
+            return "cp932"
+    if len(set(_HIGH.findall(sample))) < 3:  # too few to tell
+        return "cp1252"
+    best = from_bytes(sample, cp_isolation=_ENCODINGS).best()
+    name = best.encoding if best is not None else "cp1252"
+    with suppress(UnicodeDecodeError):
+        western = sample.decode("cp1252")
+        if name in ("cp1252", "cp1250"):  # they differ little, and a sign within a word is none in the other
+            return "cp1250" if _SIGN_IN_WORD.search(western) or western != sample.decode(name) else "cp1252"
+    return name
+
+
+def wrong_encoding(path: Path, encoding: str, problem: str) -> StudyError:
+    """Say that a text is in another encoding, and in which it may be."""
+    name, fits = encoding.removesuffix("-sig"), sniff_encoding(path) or "utf-8"
+    return StudyError(f"{path} is not {name}: {problem}. Name its encoding in the catalogue's file, such as {fits}.")

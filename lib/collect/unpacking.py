@@ -24,7 +24,7 @@ from lib.exceptions import StudyError, nearest
 HEAD = 2**18  # bytes from which is told what a file is
 _LARGE, _MAX_RATIO = 2**30, 200  # what is unpacked may be larger than that only if it is not so many times the file
 _BUFFER = 2**18
-_ZIP = b"PK\x03\x04"
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PACKED: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
@@ -117,8 +117,7 @@ def unpacked(path: Path, progress: bool = False) -> Iterator[Unpacked]:
                 file = wrapped(opener(file), packed=True)
                 name = name.removesuffix(PurePosixPath(name).suffix) if name.lower().endswith((".gz", ".bz2")) else name
             elif start.startswith(_ZIP) and file.seekable() and (entry := _only_table(path, file)):
-                archive, info = entry
-                file, name = wrapped(archive.open(info), packed=True), PurePosixPath(info.filename).name
+                file, name = wrapped(entry, packed=True), PurePosixPath(entry.name).name
             else:
                 break
         if not start:
@@ -160,29 +159,23 @@ class _Counted(io.RawIOBase):
         return count
 
 
-def _only_table(path: Path, file: IO[bytes]) -> tuple[zipfile.ZipFile, zipfile.ZipInfo] | None:
-    """Return the one entry of a zip archive that is no folder and no note of a Mac; None for a spreadsheet."""
+def _only_table(path: Path, file: IO[bytes]) -> IO[bytes] | None:
+    """Open the one entry of a zip archive that is no folder and no note of a Mac; None for a spreadsheet."""
     try:
         archive = zipfile.ZipFile(file)
+        files = [(info, PurePosixPath(info.filename)) for info in archive.infolist() if not info.is_dir()]
+        if any(info.filename in ("mimetype", "[Content_Types].xml") for info, _ in files):
+            file.seek(0)
+            return None
+        tables = [info for info, name in files if "__MACOSX" not in name.parts and not name.name.startswith(".")]
+        if len(tables) != 1:
+            shown = ", ".join(repr(info.filename) for info in tables[:10]) + (" ..." if len(tables) > 10 else "")
+            raise StudyError(
+                f"{path} holds {len(tables):,} files, and one table was expected: {shown or 'none'}. "
+                "Unpack it, and name the table's own file."
+            )
+        if tables[0].flag_bits & 1:
+            raise StudyError(f"{path} is encrypted. Unpack it with its password, and name the table's own file.")
+        return archive.open(tables[0])
     except _DAMAGED as error:
         raise StudyError(f"{path} is truncated, or not a zip archive: {error}.") from error
-    names = archive.namelist()
-    if "mimetype" in names or "[Content_Types].xml" in names:
-        file.seek(0)
-        return None
-    entries = [
-        info
-        for info in archive.infolist()
-        if not info.is_dir()
-        and "__MACOSX" not in info.filename
-        and not PurePosixPath(info.filename).name.startswith(".")
-    ]
-    if len(entries) != 1:
-        shown = ", ".join(repr(info.filename) for info in entries[:10]) + (" ..." if len(entries) > 10 else "")
-        raise StudyError(
-            f"{path} holds {len(entries):,} files, and one table was expected: {shown or 'none'}. "
-            "Unpack it, and name the table's own file."
-        )
-    if entries[0].flag_bits & 1:
-        raise StudyError(f"{path} is encrypted. Unpack it with its password, and name the table's own file.")
-    return archive, entries[0]

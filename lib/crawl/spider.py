@@ -37,7 +37,7 @@ Requests = Iterator[Request]
 
 _SITEMAP_BYTES = 50 * 2**20  # the most that a sitemap may have (sitemaps.org)
 _FIRST, _NEXT, _LAST = 2, 1, 0  # photos before pages before sitemaps, so that little waits at a time
-_PHOTO_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+_PHOTO_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 TOO_LARGE = "too large"
 _BROKEN = {
     CannotResolveHostError: "the host's name is unknown",
