@@ -8,6 +8,7 @@ rows | cells | paths | mapping, merging, survey | table, sites | collect
 """
 
 import hashlib
+import itertools
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -18,14 +19,14 @@ from typing import IO, Any, NamedTuple
 import pandas as pd
 
 from lib import config
-from lib.collect.merging import merge
+from lib.collect.mapping import Product
+from lib.collect.merging import Found, merge
 from lib.collect.paths import CategoryRule, names_of, to_levels
 from lib.collect.sites import CrawlSource, ShopSource, read_crawl, read_shop
-from lib.collect.survey import OF_PATH, Survey
-from lib.collect.table import TableSource, read_products
+from lib.collect.survey import Survey, refuse_too_many
+from lib.collect.table import TableSource, read_products, with_photos
 from lib.config import Strict
-from lib.config.base import FIELDS, PHOTO, SHALLOW, Record, Reject
-from lib.exceptions import StudyError
+from lib.config.base import FIELDS, Record, Reject
 from lib.files import whole, write_zip
 from lib.schemas import RAW_PRODUCTS, REJECTS, write_table
 
@@ -40,14 +41,17 @@ class Reader:
         The keys of its section in `catalogues/NAME.yaml`.
     read
         A function of the catalogue's name, its section, and the notices that it counts.
+    photos
+        A function of name, section and products which brings their photos, where these are not read at once.
     """
 
     section: type[Strict]
-    read: Callable[[str, Any, Counter[str]], Iterator[Record | Reject]]
+    read: Callable[[str, Any, Counter[str]], Iterable[Record | Product | Reject]]
+    photos: Callable[[str, Any, Iterable[Product]], Iterable[Record | Reject]] | None = None
 
 
 KINDS = {
-    "table": Reader(TableSource, read_products),
+    "table": Reader(TableSource, read_products, with_photos),
     "crawl": Reader(CrawlSource, read_crawl),
     "shop": Reader(ShopSource, read_shop),
 }
@@ -101,36 +105,40 @@ def collect(name: str) -> Summary:
     with whole(config.build_dir(name, "raw")) as folder:
         folder.mkdir(parents=True)
         with tempfile.TemporaryFile(dir=folder) as spool:
-            found, rejects = _spool(kind.read(name, section, notices), spool)
-            found, repeated = merge(found, notices)
-            survey = Survey([record for record, _ in found], rule, max_share, notices)
-            refused = survey.rejects()
+            read, rejects = _spool(kind.read(name, section, notices), spool)
+            found, repeated = merge(read, notices)
+            records = [record for record, _ in found]
+            survey = Survey.of(records, rule, max_share, notices)
+            refused = survey.rejects(records)
             rejects += [*repeated, *refused.values()]
+            refuse_too_many(name, rejects, survey)
             kept = [one for place, one in enumerate(found) if place not in refused]
-            _refuse_too_many(name, rejects, survey)
+            if kind.photos:
+                kept, lost = _spool(kind.photos(name, section, itertools.starmap(Product, kept)), spool)
+                rejects += lost
             products = _write_products(folder, kept, spool, rule)
-        rejected = sorted(rejects, key=lambda reject: (reject.reason, reject.product_id or "", reject.detail))
-        table = pd.DataFrame([astuple(reject) for reject in rejected], columns=list(REJECTS.columns), dtype="str")
+        rejects.sort(key=lambda reject: (reject.reason, reject.product_id or "", reject.detail))
+        table = pd.DataFrame([astuple(reject) for reject in rejects], columns=list(REJECTS.columns), dtype="str")
         write_table(folder / "rejects.parquet", table, REJECTS)
-    reasons = Counter(reject.reason for reject in rejected)
+    reasons = Counter(reject.reason for reject in rejects)
     return Summary(
         products=len(products),
         photos=int(products["image"].notna().sum()),
-        rejects=dict(sorted(reasons.items())),
+        rejects=dict(reasons),
         notices=survey.notices(),
         survey=survey,
     )
 
 
-def _spool(
-    items: Iterable[Record | Reject], spool: IO[bytes]
-) -> tuple[list[tuple[Record, Photo | None]], list[Reject]]:
+def _spool(items: Iterable[Record | Product | Reject], spool: IO[bytes]) -> tuple[list[Found], list[Reject]]:
     """Hold texts in memory and put photos into a file, for they are written in the order of the ids."""
-    found: list[tuple[Record, Photo | None]] = []
+    found: list[Found] = []
     rejects: list[Reject] = []
     for item in items:
         if isinstance(item, Reject):
             rejects.append(item)
+        elif isinstance(item, Product):
+            found.append(item)
         elif item.photo is None:
             found.append((item, None))
         else:
@@ -139,47 +147,9 @@ def _spool(
     return found, rejects
 
 
-def _refuse_too_many(name: str, rejects: list[Reject], survey: Survey) -> None:
-    """Raise an error if there is no product, or if too many are lost: it shows what was found, and what would help."""
-    found = len(survey.records)
-    lost = [reject for reject in rejects if not reject.reason.startswith(PHOTO) and reject.reason != SHALLOW]
-    count = found + sum(reject.reason not in OF_PATH for reject in lost)
-    if not count:
-        raise StudyError(f"The source of the catalogue '{name}' holds no product.")
-    kept, max_share = found - sum(reject.reason in OF_PATH for reject in rejects), survey.max_share
-    several, incomplete = survey.several(), survey.incomplete()
-    if len(lost) / count > max_share:
-        examples: dict[str, tuple[int, str]] = {}
-        for reject in sorted(lost, key=lambda reject: (reject.reason, reject.detail)):
-            number, example = examples.get(reject.reason, (0, reject.detail))
-            examples[reject.reason] = number + 1, example
-        problem = (
-            f"{len(lost):,} of {count:,} records of the catalogue '{name}' were rejected, more than the "
-            f"{max_share:.2%} that params.yaml allows (clean.max_reject_share):"
-        )
-        lines = [f"  {reason}: {number:,}, such as {example}" for reason, (number, example) in examples.items()]
-    elif not kept or incomplete > max_share * kept:
-        bad = incomplete or found
-        problem = (
-            f"The catalogue '{name}' has {bad:,} of {found:,} products without a complete category "
-            f"path. Expected at most {max_share:.1%} (clean.max_reject_share), found {bad / found:.1%}."
-        )
-        lines = []
-    elif several and several[1] > max_share * kept:
-        problem = f"The catalogue '{name}' seems to have several category paths in a cell."
-        lines = ["If they are names, let `categories.between` be a character that occurs in none of them, such as '~'."]
-    else:
-        return
-    if OF_PATH & {reject.reason for reject in lost} or not lines or several:
-        lines += survey.explain()
-    lines += [f"Noticed: {number:,} {text}." for text, number in survey.notices().items()]
-    raise StudyError("\n".join([problem, *lines]))
-
-
-def _write_products(
-    folder: Path, kept: list[tuple[Record, Photo | None]], spool: IO[bytes], rule: CategoryRule
-) -> pd.DataFrame:
-    """Write the products, which are in the order of their ids, and their photos; return their table."""
+def _write_products(folder: Path, kept: list[Found], spool: IO[bytes], rule: CategoryRule) -> pd.DataFrame:
+    """Write the products, in the order of their ids, and their photos; return their table."""
+    kept.sort(key=lambda one: one[0].product_id)
     names = [None if photo is None else f"{number:07d}.jpg" for number, (_, photo) in enumerate(kept)]
     rows = [
         (record.product_id, record.brand, record.title, record.description, *to_levels(names_of(record), rule), image)
@@ -189,7 +159,7 @@ def _write_products(
 
     def photos() -> Iterator[tuple[str, bytes]]:
         for image, (_, photo) in zip(names, kept, strict=True):
-            if image and photo:
+            if image and isinstance(photo, Photo):
                 spool.seek(photo.offset)
                 yield image, spool.read(photo.size)
 

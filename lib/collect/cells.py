@@ -239,13 +239,20 @@ def first_address(value: Any, column: str) -> str | None:
     value = opened(value)
     if isinstance(value, list | tuple):
         return next((found for member in value if (found := first_address(member, column))), None)
-    if isinstance(value, dict) and len(texts := [text for text in value.values() if isinstance(text, str)]) > 1:
-        texts = [text for text in texts if _ADDRESS.match(text)]
-        value = texts[0] if len(texts) == 1 else value
+    if isinstance(value, dict):
+        photos = {key: text for key, text in value.items() if isinstance(text, str) and _is_photo(text)}
+        if len(photos) > 1:
+            asked = " or ".join(f"'{column}.{key}'" for key in photos)
+            raise ValueError(f"'{column}' has several photos; name one by its key: {asked}")
+        return next(iter(photos.values()), None)
     text = (text_of(value, column) or "").strip()
     if _ADDRESS.match(text):
         return _NEXT_ADDRESS.split(text, maxsplit=1)[0].rstrip(",;|")
-    return found[1].strip() if (found := _PHOTO_NAME.match(text)) else text or None
+    return name[1].strip() if (name := _PHOTO_NAME.match(text)) else text or None
+
+
+def _is_photo(text: str) -> bool:
+    return bool(_ADDRESS.match(text) or _PHOTO_NAME.match(f"{text},"))
 
 
 def shortened(value: object, most: int = 120) -> str:

@@ -146,6 +146,7 @@ def to_product(
         image = None
         if columns.image is not None:
             image = first_address(get(row.values, columns.image), columns.image)
+            image = None if folded(image or "") in mapping.says_nothing else image
     except ValueError as error:
         return Reject(product_id, INVALID, f"{where}{error}")
     if mapping.image_name is not None:

@@ -4,32 +4,32 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
 from lib.collect.paths import folded, names_of
 from lib.config.base import LEVELS, REPEATED_ID, Origin, Record, Reject
 
-Photo = TypeVar("Photo")
-Found = tuple[Record, Photo | None]
-"""A product, and where its photo is."""
+Found = tuple[Record, Any]
+"""A product, and where its photo is; None if it has none."""
 
 MERGED = "rows that were merged with another of the same id (columns.id)"
 
 
-def merge(
-    found: Iterable[tuple[Record, Photo | None]], notices: Counter[str]
-) -> tuple[list[tuple[Record, Photo | None]], list[Reject]]:
+def merge(found: Iterable[Found], notices: Counter[str]) -> tuple[list[Found], list[Reject]]:
     """Make one product of all that have an id, whatever their order, and return them in the order of their ids.
 
     A field that is blank in one is taken from another. Where two differ, the longer text is taken, and the photo of the
     one with the fewest blank fields. One that is called otherwise, or is of another category, is another product: it
     is rejected, unless it has the fewest blank fields itself.
     """
-    products: list[tuple[Record, Photo | None]] = []
+    products: list[Found] = []
     rejects: list[Reject] = []
     for _, group in groupby(sorted(found, key=lambda one: one[0].product_id), key=lambda one: one[0].product_id):
-        kept, *others = sorted(group, key=_fullest_first)
-        for other in others:
+        rows = list(group)
+        if len(rows) > 1:
+            rows.sort(key=_fullest_first)
+        kept = rows[0]
+        for other in rows[1:]:
             if difference := _difference(kept[0], other[0]):
                 rejects.append(Reject(kept[0].product_id, REPEATED_ID, difference))
             else:
@@ -39,7 +39,7 @@ def merge(
     return products, rejects
 
 
-def _fullest_first(one: Found[Any]) -> tuple[int, list[str], str]:
+def _fullest_first(one: Found) -> tuple[int, list[str], str]:
     """Sort by how many fields are blank; then by content, so that the order of the rows has no say."""
     record, photo = one
     fields = (record.brand, record.title, record.description, *(getattr(record, level) for level in LEVELS))
@@ -65,7 +65,7 @@ def _difference(kept: Record, other: Record) -> str:
     )
 
 
-def _merged(kept: Found[Photo], other: Found[Photo]) -> Found[Photo]:
+def _merged(kept: Found, other: Found) -> Found:
     (first, photo), (second, instead) = kept, other
     texts = {
         field: max(

@@ -5,6 +5,7 @@ A cell may hold one path or several, as text, as a list of names, a list of path
 
 import csv
 import html
+import itertools
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -123,8 +124,8 @@ def read_paths(value: Any, rule: CategoryRule, ids: Ids, column: str, language: 
     members = [opened(member) for member in in_language(value, language) if member is not None]
     if any(isinstance(member, list | tuple) for member in members):
         return [path for member in members for path in read_paths(member, rule, ids, column, language)]
-    texts = [text for member in members if (text := text_of(member, column, language)) is not None]
-    paths = [path for text in texts for path in _parted(text, rule, ids)]
+    texts = [found for member in members if (found := text_of(member, column, language)) is not None]
+    paths = list(itertools.chain.from_iterable(_parted(text, rule, ids) for text in texts))
     if all(len(path) == 1 for path in paths) and not (ids and all(_id(text) in ids for text in texts)):
         return [[_named(text, rule, ids) for text in texts]]
     return paths
@@ -134,10 +135,10 @@ def _parted(text: str, rule: CategoryRule, ids: Ids) -> list[list[str]]:
     """Part a text into paths, and these into names."""
     text, parts = _unescaped(text), []
     for part in [text] if rule.between is None else parting(rule.between).split(text):
-        path = ids.get(_id(part))
+        known = ids.get(_id(part))
         # The file of ids may be Google's own, whatever the table is written with.
-        mark = rule.separator if path is None or rule.separator.strip() in path else ">"
-        parts.append([_named(name, rule, ids) for name in parting(mark).split(part if path is None else path)])
+        mark = rule.separator if known is None or rule.separator.strip() in known else ">"
+        parts.append([_named(name, rule, ids) for name in parting(mark).split(part if known is None else known)])
     return parts
 
 

@@ -3,6 +3,7 @@
 unpacking (bytes) | layout (formats, encodings) | delimited, json_text, feeds, sheets | rows (Parquet, and all of them)
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -12,17 +12,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
-from itertools import chain, starmap
+from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import model_validator
 
 from lib import config
 from lib.collect.cells import fields, is_known
 from lib.collect.mapping import Product, TableMapping, left_out, to_product
-from lib.collect.merging import merge
-from lib.collect.paths import load_ids
+from lib.collect.paths import load_ids, names_of
 from lib.collect.rows import FileKeys, Inside, Row, present, read_rows
 from lib.config import Size, Strict
 from lib.config.base import PHOTO, Record, Reject
@@ -71,29 +70,40 @@ class TableSource(FileKeys, TableMapping):
         return self
 
 
-def read_products(name: str, source: TableSource, notices: Counter[str] | None = None) -> Iterator[Record | Reject]:
-    """Yield the products of a table with their photos, and a reject for each row that is no product.
-
-    A product whose photo is not there has none; one whose photo cannot be taken has none and a reject that says why.
+def read_products(name: str, source: TableSource, notices: Counter[str] | None = None) -> Iterable[Product | Reject]:
+    """Yield the products of a table, and a reject for each row that is no product.
 
     Raises
     ------
     StudyError
-        If a file is missing, damaged, or not what the catalogue's file says; if the table lacks a column that it
-        names; or if no product at all has its photo.
+        If a file is missing, damaged, or not what the catalogue's file says, or if the table lacks a column that it
+        names.
     """
     settings, folder = f"catalogues/{name}.yaml", config.studied(name).source
     for text in config.load_catalogue(name).text:
         if getattr(source.columns, text) is None:
             raise StudyError(f"catalogues/{name}.yaml: `text` lists '{text}', for which `table.columns` has no column.")
-    notices = Counter() if notices is None else notices
-    items: Iterable[Product | Reject] = _read_table(folder, source, settings, notices)
-    items = _merged(_sample(items, source.sample) if source.sample else items, notices)
+    if source.images and (place := source.images.folder or source.images.zip):
+        present(folder / place)
+    items = _read_table(folder, source, settings, Counter() if notices is None else notices)
+    return _sample(items, source.sample) if source.sample else items
+
+
+def with_photos(name: str, source: TableSource, products: Iterable[Product]) -> Iterator[Record | Reject]:
+    """Yield products with their photos.
+
+    One whose photo is not there has none; one whose photo cannot be taken has none and a reject that says why.
+
+    Raises
+    ------
+    StudyError
+        If the place of the photos is missing or damaged, or if no product at all has its photo.
+    """
     if source.images is None:
-        return (item.record if isinstance(item, Product) else item for item in items)
+        return (product.record for product in products)
     if source.images.addresses is not None:
-        return _with_fetched_photos(items, source.images.addresses, config.build_dir(name, "work", "photos"))
-    return _with_files(items, source.images, folder)
+        return _with_fetched_photos(products, source.images.addresses, config.build_dir(name, "work", "photos"))
+    return _with_files(products, source.images, config.studied(name).source)
 
 
 # The table
@@ -119,7 +129,8 @@ def _read_table(folder: Path, source: TableSource, settings: str, notices: Count
             notices["rows that are no products (leave_out_rows)"] += 1
             continue
         item = to_product(row, source, ids, notices)
-        below.add(row, isinstance(item, Product) and bool(item.record.origin and item.record.origin.names))
+        if isinstance(item, Product):
+            below.add(row, bool(names_of(item.record)))
         yield item
     notices.update(below.notice())
     if not (missing and told):
@@ -136,11 +147,13 @@ def _read_table(folder: Path, source: TableSource, settings: str, notices: Count
 
 
 class _Below:
-    """Finds the column in which rows without a category have what the row above them has: variants of its product."""
+    """Finds what rows without a category have in common: they may be variants, or no products at all."""
 
     def __init__(self, used: str) -> None:
-        self._used, self._full, self._rows, self._blank = used, dict[str, Any](), 0, 0
-        self._same, self._values = Counter[str](), defaultdict[str, set[str]](set)
+        self._used, self._above = used, dict[str, str]()
+        self._rows, self._blank = 0, 0
+        self._same, self._own = Counter[str](), Counter[tuple[str, str]]()
+        self._values = defaultdict[str, set[str]](set)
 
     def add(self, row: Row, complete: bool) -> None:
         """Take the next row; it is complete if it has a category."""
@@ -149,21 +162,28 @@ class _Below:
         self._rows += 1
         texts = {name: text for name, text in row.values.items() if isinstance(text, str) and name != self._used}
         if complete:
-            self._full = texts
+            self._above = texts
             for name, text in texts.items():
                 self._values[name].add(text)
-        elif self._full:
+        else:
             self._blank += 1
-            self._same.update(name for name, text in texts.items() if text == self._full.get(name))
+            self._same.update(name for name, text in texts.items() if text == self._above.get(name))
+            self._own.update((name, text) for name, text in texts.items() if len(text) < _SHOWN)
 
     def notice(self) -> dict[str, int]:
-        """Name the column, if there is one that tells products apart."""
-        alike = [name for name, count in self._same.items() if count > _MOSTLY * self._blank]
-        column = max(alike, key=lambda name: len(self._values[name]), default=None)
-        if column is None or len(self._values[column]) <= _MOSTLY * (self._rows - self._blank):
-            return {}
-        text = f"rows without a category have the '{column}' of the row above them"
-        return {f"{text} (columns.id: {column} would merge them)": self._same[column]}
+        """Name the column that tells products apart, where there is one, or what tells these rows from products."""
+        alike = [name for name, count in self._same.items() if count >= _MOSTLY * self._blank]
+        column = max(alike, key=lambda name: len(self._values[name]), default="")
+        if alike and len(self._values[column]) >= _MOSTLY * (self._rows - self._blank):
+            text = f"rows without a category have the '{column}' of the row above them"
+            return {f"{text} (columns.id: {column} would merge them)": self._same[column]}
+        for (name, value), count in self._own.most_common() if self._above else ():
+            if count < _MOSTLY * self._blank or count < 2:
+                break
+            if self._values[name] and value not in self._values[name]:
+                text = f"rows without a category have '{value}' as their '{name}', and no others do"
+                return {f"{text} (leave_out_rows: {{{name}: [{value}]}} would leave them out)": count}
+        return {}
 
 
 def _sample(items: Iterable[Product | Reject], size: int) -> Iterator[Product | Reject]:
@@ -181,19 +201,6 @@ def _sample(items: Iterable[Product | Reject], size: int) -> Iterator[Product | 
     return chain.from_iterable(taken[key] for key in heapq.nsmallest(size, taken))
 
 
-def _merged(items: Iterable[Product | Reject], notices: Counter[str]) -> Iterator[Product | Reject]:
-    """Make one product of the rows of an id before their photos are sought."""
-    found: list[tuple[Record, str | None]] = []
-    for item in items:
-        if isinstance(item, Reject):
-            yield item
-        else:
-            found.append(item)
-    products, rejects = merge(found, notices)
-    yield from rejects
-    yield from starmap(Product, products)
-
-
 # Photos in a folder or in a zip archive
 
 
@@ -201,7 +208,7 @@ class _PhotoLost(Exception):
     """A photo that is there cannot be taken. The text says why, in words that are the same for many photos."""
 
 
-def _with_files(items: Iterable[Product | Reject], images: Images, source: Path) -> Iterator[Record | Reject]:
+def _with_files(products: Iterable[Product], images: Images, source: Path) -> Iterator[Record | Reject]:
     place = present(source / (images.folder or images.zip or "")).resolve()
     if images.folder is not None and not place.is_dir():
         raise StudyError(f"{place} is not a folder; `images: {{zip: ...}}` is for an archive.")
@@ -211,10 +218,7 @@ def _with_files(items: Iterable[Product | Reject], images: Images, source: Path)
         raise StudyError(f"{place} is truncated, or not a zip archive: {error}.") from error
     asked, found, example = 0, 0, ""
     with archive or nullcontext():
-        for item in items:
-            if isinstance(item, Reject):
-                yield item
-                continue
+        for item in products:
             photo = None
             if item.image:
                 asked, example = asked + 1, item.image
@@ -260,22 +264,22 @@ def _from_archive(archive: zipfile.ZipFile, name: str) -> bytes | None:
 # Photos behind addresses
 
 
-def _with_fetched_photos(items: Iterable[Product | Reject], spec: FetchSpec, work: Path) -> Iterator[Record | Reject]:
+def _with_fetched_photos(products: Iterable[Product], spec: FetchSpec, work: Path) -> Iterator[Record | Reject]:
     """Fetch each photo once, for all products that have its address, and yield products as their photos come.
 
     What was fetched is kept in `work`, so that a run that was killed goes on from there.
     """
     hosts, waiting = Hosts(spec.hosts), defaultdict[str, list[Record]](list)
     found, lost = False, None
-    for item in items:
-        if isinstance(item, Product) and item.image and not (refusal := hosts.refusal(item.image)):
-            waiting[item.image].append(item.record)
+    for record, image in products:
+        if image and not (refusal := hosts.refusal(image)):
+            waiting[image].append(record)
             continue
-        if isinstance(item, Product) and item.image:
-            reject = Reject(item.record.product_id, f"{PHOTO}{refusal}", item.image[:_SHOWN_ADDRESS])
+        if image:
+            reject = Reject(record.product_id, f"{PHOTO}{refusal}", image[:_SHOWN_ADDRESS])
             lost = lost or reject
             yield reject
-        yield item.record if isinstance(item, Product) else item
+        yield record
     kept = work / fingerprint([spec.hosts, spec.user_agent])
     if waiting:
         forget_others(kept)

@@ -3,6 +3,7 @@
 A field's column is the user's word, what the catalogue's file says, or a plain name.
 """
 
+import codecs
 import itertools
 import re
 import shlex
@@ -192,8 +193,8 @@ def find_columns(
         return {field: chosen[field] for field in wanted}
     lines = [f"{table} lacks {len(lacking)} of the {len(wanted)} columns that are needed:"]
     for field in lacking:
-        hint = next(filter(None, (nearest(name, has) for name in wanted[field])), "")
-        lines.append(f"  {field}: looked for {' or '.join(map(repr, wanted[field]))}.{hint}")
+        near = next(filter(None, (nearest(name, has) for name in wanted[field])), "")
+        lines.append(f"  {field}: looked for {' or '.join(map(repr, wanted[field]))}.{near}")
     more = f" and {len(has) - _SHOWN:,} more" if len(has) > _SHOWN else ""
     field = next((field for field in lacking if field != "product_id"), "brand")
     lines += [
@@ -348,8 +349,8 @@ def _open(table: Path, wanted: Wanted) -> tuple[Iterator[Row | Reject], TableMap
     One that has the catalogue's own column of ids, where it is read as the catalogue's file says, is read so.
     """
     usual, asked = wanted.usual, set(itertools.chain(*wanted.columns.values()))
-    optional = {"title": usual.columns.title} if usual and usual.columns.title else {}
-    asked |= {*optional.values(), *(usual.leave_out_rows if usual else ())}
+    titles = looked_for("title", {}, usual_columns(usual))  # two rows with other titles are no one product
+    asked |= {*titles, *(usual.leave_out_rows if usual else ())}
     opened = None
     if usual and not wanted.layout.as_keys() and usual.layout.as_keys().keys() - {"format"}:
         with suppress(StudyError):
@@ -359,20 +360,16 @@ def _open(table: Path, wanted: Wanted) -> tuple[Iterator[Row | Reject], TableMap
     if not opened.fields:
         raise StudyError(f"{table} holds no product.")
     columns = find_columns(table, opened.fields, wanted.columns, opened.hint)
-    columns = {field: name for field, name in optional.items() if is_known(name, opened.fields)} | columns
-    mapped = Columns(id=columns.pop("product_id"), category=_NO_CATEGORY, **columns)
-    mapping = TableMapping(columns=mapped, image_name=wanted.image_name)
-    if usual:
-        mapping = mapping.model_copy(
-            update={"missing": usual.missing, "language": usual.language, "leave_out_rows": usual.leave_out_rows}
-        )
-    return opened.rows, mapping
+    title = next((name for name in titles if is_known(name, opened.fields)), None)
+    mapped = Columns(id=columns.pop("product_id"), category=_NO_CATEGORY, **{"title": title} | columns)
+    same = {key: getattr(usual, key) for key in ("missing", "language", "leave_out_rows")} if usual else {}
+    return opened.rows, TableMapping(columns=mapped, image_name=wanted.image_name, **same)
 
 
 def _fitting(table: Path, layout: Layout) -> Layout:
     """Leave the catalogue's encoding out where a table's first bytes are UTF-8 beyond doubt."""
     with unpacked(table) as opened, suppress(UnicodeDecodeError):
-        if not (head := opened.head[:-4]).isascii() and head.decode():
+        if not opened.head.isascii() and codecs.getincrementaldecoder("utf-8")().decode(opened.head):
             return replace(layout, encoding=None)
     return layout
 

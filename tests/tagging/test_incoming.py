@@ -80,7 +80,7 @@ def test_columns_of_json_lines_are_those_of_its_first_rows(new, tagged):
 
 
 def test_one_column_may_be_a_wrong_delimiter(tagged):
-    with pytest.raises(StudyError, match=r"It could be read with --delimiter ';'\."):
+    with pytest.raises(StudyError, match=r"With --delimiter ';' it could be read\."):
         tagged("product_id;brand;description\na;b;c\n")
     assert tagged("product_id;brand;description\na;brand 1;sole\n", delimiter=";")[2].products == 1
 
@@ -197,7 +197,7 @@ def test_a_column_of_one_value_for_ids_takes_no_memory(tagged, monkeypatch):
     assert len(rejects) == 15
 
 
-def test_vectors_of_merged_rows_are_those_of_the_first(shop, tagged, usual, tmp_path):
+def test_vectors_of_merged_rows_are_those_of_the_fullest(shop, tagged, usual, tmp_path):
     usual(leave_out_rows={"name": ["Variation"]})
     vectors = np.load(shop / "build/tiny/image/features.npy")[1:6]
     np.save(tmp_path / "new.npy", vectors)
@@ -304,7 +304,7 @@ UNREAD = {
     ),
     "no encoding": (b"product_id,brand,description\n", ["--encoding", "utf-9"], r"--encoding: there is no encoding"),
     "two delimiters": (b"product_id,brand,description\n", ["--delimiter", ";;"], r"--delimiter: .*1 character"),
-    "lines before": (b"A shop\nid,brand,description\na,b,c\nd,e,f\n", [], r"could be read with --skip-lines 1\."),
+    "lines before": (b"A shop\nid,brand,description\na,b,c\nd,e,f\n", [], r"With --skip-lines 1 it could be read\."),
     "negative lines": (b"id,brand,description\na,b,c\n", ["--skip-lines", "-1"], r"--skip-lines: .*equal to 0"),
     "a key of another format": (
         b"id,brand,description\na,b,c\n",

@@ -148,7 +148,7 @@ def test_what_a_product_has_is_said(tagged):
 
 def test_what_cannot_be_used_is_rejected_with_a_reason(tagged):
     table = (
-        "product_id,brand,description\n,brand 1,sole\na,brand 1,sole\na,brand 2,denim\nb,never seen,the of\nc,1,2,3\n"
+        "product_id,brand,description\n,brand 1,sole\na,brand 1,sole\nb,never seen,the of\na,brand 2,denim\nc,1,2,3\n"
     )
     found, rejects, summary = tagged(table)
     assert found["product_id"].tolist() == ["a"]
