@@ -22,9 +22,8 @@ _BROKEN_LIST = re.compile(r"[\[{]+\s*[\"'{]")
 _CDATA = re.compile(r"(?:<|&lt;)!\[CDATA\[(.*?)\]\](?:>|&gt;)", re.DOTALL)
 _LANGUAGE = ("language_tag", "language", "lang", "locale", "@language")
 _NO_NAME = re.compile(
-    r"(?:^|[^a-z])(?:id|ids|gid|code|slug|url|uri|href|link|handle|sku|key|type|position|lang|language|language_tag"
-    r"|locale|image|icon|logo)$",
-    re.IGNORECASE,
+    r"(?i:(?:^|[^a-z])(?:id|ids|gid|code|slug|url|uri|href|link|handle|sku|key|type|position|lang|language|language_tag"
+    r"|locale|image|icon|logo)$)|[a-z]Id$",
 )
 _ADDRESS = re.compile(r"(?:https?:)?//", re.IGNORECASE)
 _NEXT_ADDRESS = re.compile(r"(?:\s*[,;|]\s*|\s+)(?=(?:https?:)?//)", re.IGNORECASE)

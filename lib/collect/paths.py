@@ -32,7 +32,7 @@ MEANINGLESS = "cells and category names that say nothing (missing)"
 _MAX_ESCAPES = 3  # times that entities may have been escaped
 _ESCAPED = re.compile(r"\\(?=[,;|/>»›])")
 _LEADING_ID = re.compile(r"(\d+)\s*[-–—:]\s+(?=\S)")
-_WHOLE_NUMBER = re.compile(r"(\d+)(?:\.0+)?")
+WHOLE_NUMBER = re.compile(r"(\d+)(?:\.0+)?")
 _ID_LINE = re.compile(r"(\S+)\s+-\s+(\S.*)")
 
 
@@ -152,7 +152,7 @@ def _unescaped(text: str) -> str:
 
 def _id(text: str) -> str:
     text = text.strip()
-    return found[1] if (found := _WHOLE_NUMBER.fullmatch(text)) else text
+    return found[1] if (found := WHOLE_NUMBER.fullmatch(text)) else text
 
 
 def _named(name: str, rule: CategoryRule, ids: Ids) -> str:
@@ -176,7 +176,7 @@ def parting(mark: str) -> re.Pattern[str]:
     core = mark.strip()
     if not core:
         return re.compile(re.escape(mark))
-    loose = re.fullmatch("[>›»→|:;,<‹«←]+", core) is not None
+    loose = re.fullmatch("[>›»→＞|:;,<‹«←]+", core) is not None
     before = "" if loose or not mark[0].isspace() else r"(?:(?<=\s)|^)"
     after = "" if loose or not mark[-1].isspace() else r"(?=\s|$)"
     return re.compile(rf"{before}(?<!\\){re.escape(core)}{after}")
@@ -249,7 +249,10 @@ def settle(
         shared = zip(*kept, strict=False)
         same = [len({folded(name or "") for name in names}) == 1 for names in shared]
         return next(iter(kept))[: [*same, False].index(False)]
-    return next(iter(kept))
+    first, *others = kept
+    if any(other[: len(first)] == first for other in others):
+        notices["products whose path goes on in another of theirs (categories.take: deepest)"] += 1
+    return first
 
 
 def folded(text: str) -> str:

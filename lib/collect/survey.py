@@ -14,6 +14,7 @@ from lib.collect.cells import shortened
 from lib.collect.mapping import Product, TableMapping, left_out, to_product
 from lib.collect.merging import merge
 from lib.collect.paths import (
+    WHOLE_NUMBER,
     Categories,
     CategoryRule,
     Ids,
@@ -27,14 +28,15 @@ from lib.collect.paths import (
 )
 from lib.collect.rows import Row
 from lib.config import LEVELS
-from lib.config.base import CATEGORY_DEPTH, CATEGORY_ID, PHOTO, SHALLOW, Record, Reject
+from lib.config.base import CATEGORY_DEPTH, CATEGORY_ID, PHOTO, REPEATED_ID, SHALLOW, Record, Reject
 from lib.exceptions import StudyError
 
 OF_PATH = {CATEGORY_DEPTH, CATEGORY_ID, SHALLOW}
 """Why a product may be rejected for its category path."""
 
-SEPARATORS = (">>", "::", "->", ">", "›", "»", "→", "|", "/", "\\", ":", ";", " - ", ".", ",")
+SEPARATORS = (">>", "::", "->", ">", "›", "»", "→", "＞", "|", "/", "／", "\\", ":", ";", " - ", ".", ",")
 BETWEEN = (",", "|", ";", "\n")
+_SELDOM_IN_NAMES = 11  # of the separators: the only hints where some paths are parted by the one in use
 _MOSTLY = 0.5  # of the cells have a mark, if that may be what parts them
 _SAYS_NOTHING = frozenset({"nan", "null", "none", "n/a"})
 _BEGINS_WITH_ID = re.compile(r"\d+\s*[-–—]\s+\S")
@@ -81,13 +83,22 @@ class Survey:
         return Counter(self.names)
 
     @cached_property
-    def texts(self) -> list[str]:
-        """The cells that are no lists."""
-        return [cell for cell in self.cells if cell.strip() and not cell.lstrip().startswith(("[", "{", "("))]
+    def texts(self) -> list[tuple[str, Names]]:
+        """The cells that are no lists, with their names."""
+        found = zip(self.cells, self.names, strict=True)
+        return [
+            (cell, names) for cell, names in found if cell.strip() and not cell.lstrip().startswith(("[", "{", "("))
+        ]
+
+    @cached_property
+    def whole(self) -> list[str]:
+        """The cells that the separator does not part, though they are no lists."""
+        apart = parting(self.rule.separator)
+        return [cell.strip() for cell, _ in self.texts if not apart.search(cell)]
 
     def levels(self, names: Names) -> Categories | str:
         """Return the three levels of a path, or the reason why its product is rejected."""
-        if len(names) == 1 and names[0] and names[0].strip().isdecimal():
+        if len(names) == 1 and WHOLE_NUMBER.fullmatch((names[0] or "").strip()):
             return CATEGORY_ID
         if depth_of(names) < len(LEVELS) and self.rule.shallower == "drop":
             return SHALLOW
@@ -109,7 +120,8 @@ class Survey:
                 )
                 problem = f"its category is the number {shown(names)}, which {known}"
             else:
-                problem = f"its category path has {depth_of(names)} levels, not {len(LEVELS)}: {shown(names) or 'none'}"
+                depth = len(names) if reason == CATEGORY_DEPTH else depth_of(names)
+                problem = f"its category path has {depth} levels, not {len(LEVELS)}: {shown(names) or 'none'}"
             where = f"{record.origin.where}: " if record.origin and record.origin.where else ""
             rejects[place] = Reject(record.product_id, reason, where + problem)
         return rejects
@@ -168,9 +180,10 @@ class Survey:
         if len(roots) == 1 and deep and len(self.names) > 1:
             (root,) = roots.values()
             found[f"paths that all begin with '{root}' (categories.leave_out: ['{root}'])"] = len(self.names)
-        if self.texts and not deep:
-            text = f"paths without the separator {self.rule.separator!r}, such as {shortened(min(self.texts))}"
-            found[f"{text} ({self.likely_separator() or 'categories.separator'})"] = len(self.texts)
+        likely = self.likely_separator()
+        if self.whole and (likely or not deep):
+            text = f"paths without the separator {self.rule.separator!r}, such as {shortened(min(self.whole))}"
+            found[f"{text} ({likely or 'categories.separator'})"] = len(self.whole)
         if several := self.several():
             mark, count, example = several
             text = f"cells that look like several paths, such as {shortened(example)}"
@@ -187,12 +200,10 @@ class Survey:
 
     def likely_separator(self) -> str | None:
         """Name the mark that most cells have which lack the one in use."""
-        apart = parting(self.rule.separator)
-        cells = [cell.strip() for cell in self.texts if not apart.search(cell)]
-        for mark in SEPARATORS:
-            count = sum(parting(mark).search(cell) is not None for cell in cells)
-            if count and count >= _MOSTLY * len(cells):
-                return f"categories.separator: {mark!r} would part {count:,} of {len(cells):,}"
+        for mark in SEPARATORS if len(self.whole) == len(self.texts) else SEPARATORS[:_SELDOM_IN_NAMES]:
+            count = sum(parting(mark).search(cell) is not None for cell in self.whole)
+            if count and count >= _MOSTLY * len(self.whole):
+                return f"categories.separator: {mark!r} would part {count:,} of {len(self.whole):,}"
         return None
 
     def several(self) -> tuple[str, int, str] | None:
@@ -207,7 +218,7 @@ class Survey:
         )
         for mark in BETWEEN if self.rule.between is None else ():
             looks = []
-            for names in self.counts:
+            for names in {names for _, names in self.texts}:
                 parts = [[folded(part) for part in parting(mark).split(name or "")] for name in names]
                 inner = any(len(part) > 1 and part[-1] in roots for part in parts[1:])
                 if inner or (parts and len(parts[0]) > 1 and roots.issuperset(parts[0])):
@@ -227,12 +238,12 @@ class Survey:
         lines = ["  names in a path | products | such as"]
         lines += [f"  {n:>15} | {row['products']:>8,} | {shortened(row['example'])}" for n, row in depths.iterrows()]
         if self.texts:
-            count = sum(parting(self.rule.separator).search(cell) is not None for cell in self.texts)
+            parted = len(self.texts) - len(self.whole)
             lines.append(
-                f"`categories.separator: {self.rule.separator!r}` parts {count:,} of {len(self.texts):,} of them."
+                f"`categories.separator: {self.rule.separator!r}` parts {parted:,} of {len(self.texts):,} of them."
             )
-            if count < len(self.texts) and (likely := self.likely_separator()):
-                lines.append(f"`{likely} of the others.")
+            if likely := self.likely_separator():
+                lines.append(f"{likely} of the others.")
             if self.rule.between is None and (depths.index.max() > len(LEVELS) or self.several()):
                 lines.append("`categories.between` would part several paths in one cell.")
         if self.rule.shallower == "refuse" and any(0 < depth < len(LEVELS) for depth in depths.index):
@@ -241,8 +252,8 @@ class Survey:
             lines.append("`categories.deeper: cut` takes the first three of more names.")
         if 0 in depths.index and self.rule.shallower != "drop":
             lines.append(
-                "A product without any category is never filled: `categories.shallower: drop` leaves it out, or a larger "
-                "clean.max_reject_share does."
+                "A product without any category is never filled: `categories.shallower: drop` leaves it out, or else "
+                "a larger clean.max_reject_share does."
             )
         return lines
 
@@ -289,9 +300,12 @@ def refuse_too_many(name: str, rejects: list[Reject], survey: Survey) -> None:
             f"{len(lost):,} of {count:,} records of the catalogue '{name}' were rejected, more than the "
             f"{max_share:.2%} that params.yaml allows (clean.max_reject_share):"
         ]
-        for reason, number in sorted(Counter(reject.reason for reject in lost).items()):
+        reasons = Counter(reject.reason for reject in lost)
+        for reason, number in sorted(reasons.items()):
             example = min(reject.detail for reject in lost if reject.reason == reason)
             lines.append(f"  {reason}: {number:,}, such as {example}")
+        if REPEATED_ID in reasons:
+            lines.append("`leave_out_rows` leaves out rows by a column; another `columns.id` would tell them apart.")
     elif not kept or incomplete > max_share * kept:
         lacking = incomplete if kept else found
         lines = [

@@ -108,6 +108,7 @@ def test_a_path_is_a_text_or_a_list_and_a_shallow_one_is_left_for_cleaning(mine)
         "[" * 100_000: ["[" * 100_000, None, None],
     }
     rows = [*(row | {"path": path} for row, path in zip(ROWS, paths, strict=False)), ROWS[5] | {"path": boots}]
+    mine.allow_rejects(0.9)
     mine.collect(as_lines(rows), "products.jsonl")
     levels = mine.products()[["level_1", "level_2", "level_3"]].astype(object)
     assert levels.where(levels.notna(), None).to_numpy().tolist() == [*paths.values(), boots]
