@@ -3,6 +3,7 @@
 unpacking (bytes) | layout (formats, encodings) | delimited, json_text, feeds, sheets | rows (Parquet, and all of them)
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -159,7 +160,7 @@ def _read_parquet(path: Path, wanted: set[str]) -> Table:
         names, leaves = file.schema_arrow.names, list(_leaves(file.schema_arrow))
     except _BROKEN_PARQUET as error:
         raise StudyError(f"{path} is damaged, or not a Parquet file: {error}") from error
-    needed = {name if name in names else name.partition(".")[0] for name in wanted}
+    needed = {name if name in names else re.split(r"[.\[]", name)[0] for name in wanted}
     _refuse_repeats(path, names, needed)
 
     def rows() -> Iterator[Row]:

@@ -10,7 +10,6 @@ Nothing here imports what it hashes: to look a run up takes no PyTorch.
 """
 
 import ast
-import errno
 import fcntl
 import json
 import os
@@ -40,8 +39,7 @@ LEFT_OUT = {
 """What has no say in a run's result: artefacts, errors, the executor; and settings and the grid, which the key has."""
 
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "pytorch-lightning")
-MANIFEST, CHECKPOINTS = "manifest.json", ".checkpoints"
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+CHECKPOINTS = ".checkpoints"
 
 MadeBy = Mapping[str, Any]
 
@@ -153,8 +151,8 @@ def find(key: str) -> Path | None:
     """Return the folder of a run that is kept, if it is whole and is what it says."""
     folder = folder_of(key)
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        is_whole = manifest["files"] == _file_hashes(folder) and key_of(manifest["made_by"]) == key
+        manifest = json.loads((folder / files.MANIFEST).read_text("utf-8"))
+        is_whole = manifest["files"] == files.file_hashes(folder) and key_of(manifest["made_by"]) == key
     except (OSError, StudyError, ValueError, LookupError, TypeError):
         return None
     return folder if is_whole else None
@@ -186,14 +184,9 @@ def make(made_by: MadeBy, fill: Callable[[Path, Path], None]) -> Path:
             with files.whole(folder) as partial:
                 partial.mkdir()
                 fill(partial, checkpoints)
-                files.write_json(partial / MANIFEST, {"made_by": made_by, "files": _file_hashes(partial)})
+                files.write_json(partial / files.MANIFEST, {"made_by": made_by, "files": files.file_hashes(partial)})
             files.remove(checkpoints)
     return folder
-
-
-def _file_hashes(folder: Path) -> dict[str, str]:
-    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    return {name: files.file_sha256(folder / name) for name in names if name != MANIFEST}
 
 
 @contextmanager
@@ -203,9 +196,8 @@ def _writable() -> Iterator[None]:
         yield
     except Exception as error:
         cause = error.__cause__ if isinstance(error, StudyError) else error
-        codes = [
-            code for code in UNWRITABLE if code == getattr(cause, "errno", None) or f"(os error {code})" in str(cause)
-        ]
+        number, words = getattr(cause, "errno", None), str(cause)
+        codes = [code for code in files.UNWRITABLE if code == number or f"(os error {code})" in words]
         if not codes:
             raise
         raise StudyError(
