@@ -10,7 +10,6 @@ Nothing here imports what it hashes: to look a run up takes no PyTorch.
 """
 
 import ast
-import errno
 import fcntl
 import json
 import os
@@ -41,7 +40,6 @@ LEFT_OUT = {
 
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "pytorch-lightning")
 MANIFEST, CHECKPOINTS = "manifest.json", ".checkpoints"
-UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 MadeBy = Mapping[str, Any]
 
@@ -202,13 +200,11 @@ def _writable() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        cause = error.__cause__ if isinstance(error, StudyError) else error
-        codes = [
-            code for code in UNWRITABLE if code == getattr(cause, "errno", None) or f"(os error {code})" in str(cause)
-        ]
-        if not codes:
+        cause = error.__cause__ if isinstance(error, StudyError) and error.__cause__ else error
+        reason = files.why_unwritable(cause, next(path for path in config.cache_dir("train").parents if path.is_dir()))
+        if reason is None:
             raise
         raise StudyError(
-            f"Cannot keep a run in {config.cache_dir('train')}: {os.strerror(codes[0])}. Make room there, or let "
-            f"STUDY_CACHE name another folder."
+            f"Cannot keep a run in {config.cache_dir('train')}: {reason}. Make room there, or let STUDY_CACHE name "
+            "another folder."
         ) from error
