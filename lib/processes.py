@@ -49,9 +49,13 @@ def worker_pool(workers: int | None = None, imported: str | None = None) -> Proc
 
 
 def _begin(environment: dict[str, str]) -> None:
-    """Take over the parent's variables, as they are now: the server may have been started under others."""
+    """Take over the parent's variables, as they are now: the server may have been started under others.
+
+    An interrupt ends a worker without a word: who started it says what there is to say.
+    """
     os.environ.clear()
     os.environ.update(environment)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(1))
     Thread(target=_watch_parent, daemon=True).start()
 
 
