@@ -6,7 +6,7 @@ kernel, the whole process group, or a worker, which is any other process of the 
 that the stage started has ended 10 seconds after `dvc` has; `dvc repro` then runs through without anybody's help; and
 every file is the same, byte for byte, as of the undisturbed run.
 
-    python benchmarks/kills.py [--kills 100] [--seed 0] [--keep FOLDER]
+    python benchmarks/kills.py [--kills 10] [--seed 0] [--keep FOLDER]
 """
 
 import argparse
@@ -139,7 +139,7 @@ def kill_once(root, stage, kind, moment, expected, rng, number):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="use this folder, whose study is not run again if it has been")
     options = parser.parse_args()
