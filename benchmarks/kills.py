@@ -90,7 +90,7 @@ def contents(root):
     folders = [*root.glob("build/*"), root / "reports"]
     paths = [path for folder in folders if folder.name not in ("costs", "cache") for path in folder.rglob("*")]
     paths += [root / "dvc.lock", *root.glob("build/cache/train/*/**/*")]
-    kept = [path for path in paths if path.is_file() and path.parent.name not in ("failed", "work")]
+    kept = [path for path in paths if path.is_file() and not {"failed", "work"} & {*path.relative_to(root).parts}]
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
 
 
@@ -122,6 +122,7 @@ def kill_once(root, stage, kind, moment, expected, rng, number):
     ended = time.monotonic()
     while (left := processes(mark)) and time.monotonic() < ended + GRACE_SECONDS:
         time.sleep(0.1)
+    seconds = time.monotonic() - ended
     faults = [f"left after {GRACE_SECONDS:g} s: {' '.join(one.cmdline())[:100]}" for one in left]
     for one in left:
         one.kill()
@@ -133,7 +134,7 @@ def kill_once(root, stage, kind, moment, expected, rng, number):
         )
     found = contents(root)
     faults += [f"differs: {name}" for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)]
-    print(f"  killed: {what}; nothing left after {time.monotonic() - ended:.1f} s", flush=True)
+    print(f"  killed: {what}; {len(left)} left after {seconds:.1f} s", flush=True)
     return "; ".join(faults)
 
 
@@ -152,7 +153,6 @@ def main():
             raise SystemExit(f"the undisturbed run failed; look in {root}/kills.log")
         print(f"undisturbed: {time.monotonic() - began:.0f} s", flush=True)
     expected = contents(root)
-    seconds = {path.stem: json.loads(path.read_text())["seconds"] for path in root.glob("build/costs/*.json")}
     stages = [stage for stage in yaml.safe_load((root / "dvc.lock").read_text())["stages"] if stage != "data.dvc"]
     rng, results = random.Random(options.seed), Counter()
     done, number = 0, 0
@@ -161,7 +161,8 @@ def main():
         order = order or rng.sample(stages, len(stages))
         stage, kind = order.pop(), KINDS[done % len(KINDS)]
         number += 1
-        moment = rng.uniform(0.0, 3.0 + seconds.get(stage, 10.0))
+        costs = root / f"build/costs/{stage}.json"  # of its last run
+        moment = rng.uniform(0.0, 3.0 + json.loads(costs.read_text())["seconds"])
         print(f"{done + 1}: {kind} of {stage} after {moment:.1f} s", flush=True)
         fault = kill_once(root, stage, kind, moment, expected, rng, number)
         if fault == "ended before":

@@ -65,6 +65,17 @@ def _watch_parent() -> None:
         os._exit(1)
 
 
+def end_with_parent(parent: int) -> None:
+    """End this process as soon as the one that started it, whose number is `parent`, is no more."""
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_SECONDS)
+        os._exit(1)
+
+    Thread(target=look, daemon=True).start()
+
+
 def end_with_dvc() -> None:
     """End this process, and all that it started, as soon as the `dvc` that runs it is no more.
 
@@ -91,8 +102,9 @@ def _end_after(other: psutil.Process | None) -> None:
         while other and other.is_running() and other.status() != psutil.STATUS_ZOMBIE:  # its parent has not asked yet
             time.sleep(LOOK_SECONDS)
     children = psutil.Process().children(recursive=True)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE_SECONDS)
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # which would end this process alone
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_SECONDS)
     for process in {*children, *psutil.Process().children(recursive=True)}:
         if process.is_running():
             process.kill()
