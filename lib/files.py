@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 _ZIP_DATE, _ZIP_UNIX, _ZIP_MODE = (1980, 1, 1, 0, 0, 0), 3, 0o644 << 16
 """What zipfile would take from the clock, the platform and the umask."""
 
-UNWRITABLE = (
+_UNWRITABLE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG),
 )
-"""Why a file cannot be written, for which its user can do something."""
+_FULL_BYTES = 2**16  # a disk with less room is full
+_REMEDY = "Make room there, or let this user write there, and run it again."
 
 MANIFEST = "manifest.json"
 """The file of a folder that holds the hashes of all others."""
@@ -45,7 +47,8 @@ def whole(path: Path) -> Iterator[Path]:
     Raises
     ------
     StudyError
-        If the disk is full, the folder cannot be written to, or a file was to take the place of a folder.
+        If the disk is full or the folder cannot be written to, whichever library met it; or if a file was to take the
+        place of a folder.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -57,13 +60,55 @@ def whole(path: Path) -> Iterator[Path]:
         elif partial.exists():
             refuse_folder(path)
         partial.replace(path)
-    except OSError as error:
-        if error.errno in UNWRITABLE:
-            raise StudyError(f"Cannot write {path}: {error.strerror}.") from error
+    except Exception as error:
+        if reason := why_unwritable(error, path.parent):
+            named = Path(os.fsdecode(getattr(error, "filename", None) or path))
+            what = f"write {path}" if named.is_relative_to(path.parent) else f"open {named}"  # a source, for example
+            raise StudyError(f"Cannot {what}: {reason}. {_REMEDY}") from error
         raise
     finally:
-        with suppress(OSError):  # the error of the body says more
+        with suppress(OSError):  # what cannot be removed was not made, or goes with the next writing
             remove(partial)
+
+
+def why_unwritable(error: BaseException, folder: Path) -> str | None:
+    """Say in the system's words why something could not be written to a folder; None if that is not what went wrong.
+
+    Some libraries put the system's number in words of their own, and others lose it: then a disk that is full says it.
+    """
+    if isinstance(error, StudyError):
+        return None
+    named = getattr(error, "errno", None)
+    for code in _UNWRITABLE:
+        if code == named or f"(os error {code})" in str(error):
+            return os.strerror(code)
+    if named is None and isinstance(error, OSError | RuntimeError):
+        with suppress(OSError):
+            return os.strerror(errno.ENOSPC) if shutil.disk_usage(folder).free < _FULL_BYTES else None
+    return None
+
+
+def check_writable(folder: Path) -> None:
+    """See that a folder can be written to, before anything takes its time.
+
+    Raises
+    ------
+    StudyError
+        If it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_FULL_BYTES))
+    except OSError as error:
+        raise StudyError(f"Cannot write to {folder}: {error.strerror}. {_REMEDY}") from error
+
+
+def reserve(path: Path) -> None:
+    """Take the room that a file with holes states, where the system can: or else a full disk would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def refuse_folder(path: Path) -> None:

@@ -24,7 +24,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from lib.config import build_dir, load_catalogue, load_params, root
 from lib.exceptions import StudyError, nearest
-from lib.files import remove, whole
+from lib.files import check_writable, remove, whole
 from lib.processes import end_with_dvc, measured
 
 SELECTORS = ("catalogue", "other")
@@ -62,6 +62,7 @@ def run(name: str, selectors: Mapping[str, str], cell_seconds: int = CELL_SECOND
     catalogue = selectors["catalogue"]
     file_name = "_".join([name, *(value for key, value in selectors.items() if key != "catalogue")]) + ".ipynb"
     target, failed = build_dir(catalogue, "notebooks", file_name), build_dir(catalogue, "failed", file_name)
+    check_writable(target.parent)
     remove(failed)
     with tempfile.TemporaryDirectory(prefix="study-") as scratch:
         executed = Path(scratch, "executed.ipynb")
@@ -70,7 +71,10 @@ def run(name: str, selectors: Mapping[str, str], cell_seconds: int = CELL_SECOND
         except (PapermillExecutionError, CellTimeoutError, RuntimeError) as error:
             stopped = nbformat.read(executed, as_version=4)
             message = f"{name}.ipynb failed in {_last_cell(stopped)}: {_reason(error, cell_seconds)}"
-            _write(stopped, failed)
+            try:
+                _write(stopped, failed)
+            except StudyError as unwritable:
+                raise StudyError(f"{message}\nThe failed notebook is not kept: {unwritable}") from error
             raise StudyError(f"{message}\nThe failed notebook is {failed.relative_to(root())}.") from error
         _write(nbformat.read(executed, as_version=4), target)
     return target
@@ -213,6 +217,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             run(arguments.notebook, selectors, arguments.cell_seconds)
     except StudyError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:  # of the folder for temporary files, most likely
+        print(f"{arguments.notebook}: {error.strerror or error}: {error.filename}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         signal.alarm(0)

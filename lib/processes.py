@@ -49,9 +49,13 @@ def worker_pool(workers: int | None = None, imported: str | None = None) -> Proc
 
 
 def _begin(environment: dict[str, str]) -> None:
-    """Take over the parent's variables, as they are now: the server may have been started under others."""
+    """Take over the parent's variables, as they are now: the server may have been started under others.
+
+    An interrupt ends a worker without a word: who started it says what there is to say.
+    """
     os.environ.clear()
     os.environ.update(environment)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(1))
     Thread(target=_watch_parent, daemon=True).start()
 
 
@@ -61,6 +65,17 @@ def _watch_parent() -> None:
         os._exit(1)
 
 
+def end_with_parent(parent: int) -> None:
+    """End this process as soon as the one that started it, whose number is `parent`, is no more."""
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_SECONDS)
+        os._exit(1)
+
+    Thread(target=look, daemon=True).start()
+
+
 def end_with_dvc() -> None:
     """End this process, and all that it started, as soon as the `dvc` that runs it is no more.
 
@@ -68,19 +83,28 @@ def end_with_dvc() -> None:
     beside whatever `dvc repro` starts next. Outside of DVC this does nothing, so that `nohup` goes on working.
     """
     if "DVC_STAGE" in os.environ:
-        above = (process for process in psutil.Process().parents() if process.name() not in SHELLS)
-        if (dvc := next(above, None)) is not None:
-            Thread(target=_end_after, args=(dvc,), daemon=True).start()
+        dvc = None
+        with suppress(psutil.NoSuchProcess):
+            above = next((process for process in psutil.Process().parents() if process.name() not in SHELLS), None)
+            dvc = above if above is not None and _may_be_dvc(above) else None
+        Thread(target=_end_after, args=(dvc,), daemon=True).start()
 
 
-def _end_after(other: psutil.Process) -> None:
-    """Wait for another process, and then end this one: politely first, and after a while with all that it started."""
+def _may_be_dvc(process: psutil.Process) -> bool:
+    """Tell a `dvc`, or a program that runs one, from whatever takes in processes whose parent has ended already."""
+    is_python = process.pid != 1 and "python" in process.name().lower()
+    return is_python or any("dvc" in word for word in process.cmdline()[:3])
+
+
+def _end_after(other: psutil.Process | None) -> None:
+    """Wait for another process, and end this one: politely first, and after a while with all that it started."""
     with suppress(psutil.NoSuchProcess):
-        while other.is_running() and other.status() != psutil.STATUS_ZOMBIE:  # ended, and its parent has not asked
+        while other and other.is_running() and other.status() != psutil.STATUS_ZOMBIE:  # its parent has not asked yet
             time.sleep(LOOK_SECONDS)
     children = psutil.Process().children(recursive=True)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE_SECONDS)
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # which would end this process alone
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_SECONDS)
     for process in {*children, *psutil.Process().children(recursive=True)}:
         if process.is_running():
             process.kill()
@@ -138,5 +162,4 @@ def measured(root: Path, stage: str) -> Iterator[None]:
     costs = {"seconds": time.monotonic() - began, "processor_seconds": sum(watch.used.values())}
     costs = {name: round(value, 1) for name, value in costs.items()} | {"gib": round(watch.peak / 2**30, 2)}
     path = root / COSTS / f"{os.environ.get('DVC_STAGE', stage)}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, costs | {"cores": cores(), "machine": f"{platform.machine()} {platform.system()}"})

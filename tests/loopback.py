@@ -31,6 +31,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         site: Site = self.server.site
         site.asked.append(self.path)
+        site.times.append(time.monotonic())
         site.agents.add(self.headers.get("User-Agent"))
         answer = site.answers.get(self.path, Answer(status=404))
         answer = answer.first.pop(0) if answer.first else answer
@@ -73,6 +74,7 @@ class Site:
     def __init__(self, seconds: float = 0.0) -> None:
         self.answers: dict[str, Answer] = {}
         self.asked: list[str] = []
+        self.times: list[float] = []
         self.agents: set[str] = set()
         self.seconds = seconds
         self._server = _Server(("127.0.0.1", 0), _Handler)

@@ -4,11 +4,15 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lib import files
 from lib.exceptions import StudyError
+
+PROJECT = Path(__file__).parents[1]
 
 
 def names(folder):
@@ -69,7 +73,86 @@ def test_a_full_disk_or_an_unwritable_folder_is_one_clear_message(tmp_path, numb
     target = tmp_path / "raw"
     with pytest.raises(StudyError) as caught, files.whole(target):
         raise OSError(number, os.strerror(number))
-    assert str(caught.value) == f"Cannot write {target}: {reason}."
+    remedy = "Make room there, or let this user write there, and run it again."
+    assert str(caught.value) == f"Cannot write {target}: {reason}. {remedy}"
+    assert names(tmp_path) == []
+
+
+def test_what_a_source_refuses_is_not_blamed_on_the_target(tmp_path):
+    with pytest.raises(StudyError) as caught, files.whole(tmp_path / "build/raw"):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "data/products.csv"))
+    assert str(caught.value).startswith(f"Cannot open {tmp_path}/data/products.csv: Permission denied.")
+
+
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np, pandas as pd
+from lib import files
+from lib.exceptions import StudyError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+table = pd.DataFrame({"a": np.random.default_rng(0).normal(size=50_000)})
+
+def mapped(path):
+    np.lib.format.open_memmap(path, "w+", np.float32, (50_000,))
+
+def bare(path):
+    path.mkdir()
+    with (path / "b").open("wb") as file:
+        file.write(bytes(50_000))
+
+WAYS = {
+    "parquet": table.to_parquet,
+    "csv": table.to_csv,
+    "npz": lambda path: np.savez(path.open("wb"), a=table["a"]),
+    "zip": lambda path: files.write_zip(path, [("a", bytes(50_000))]),
+    "text": lambda path: path.write_text("x" * 50_000),
+    "memory map": mapped,
+    "folder": bare,
+}
+for way, write in WAYS.items():
+    target = Path(sys.argv[1]) / way
+    try:
+        with files.whole(target) as partial:
+            write(partial)
+    except StudyError as error:
+        assert str(error).startswith(f"Cannot write {target}: File too large. Make room"), error
+        print(way)
+"""
+
+
+def test_whatever_writes_to_a_disk_that_has_no_room_gets_one_clear_message_and_leaves_nothing(tmp_path):
+    """No file may grow beyond a limit, which is what a full disk is to who writes."""
+    done = subprocess.run([sys.executable, "-c", LIMITED, tmp_path], capture_output=True, text=True, cwd=PROJECT)
+    assert done.stdout.splitlines() == ["parquet", "csv", "npz", "zip", "text", "memory map", "folder"], done.stderr
+    assert names(tmp_path) == []
+
+
+def test_a_disk_that_is_full_says_it_where_a_library_has_lost_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
+    for error in (OSError("4096 requested and 100 written"), RuntimeError("PytorchStreamWriter failed writing file")):
+        with pytest.raises(StudyError, match="No space left on device"), files.whole(tmp_path / "a"):
+            raise error
+    with pytest.raises(ValueError, match="mine"), files.whole(tmp_path / "a"):
+        raise ValueError("mine")
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_done(tmp_path, monkeypatch):
+    files.check_writable(tmp_path / "new")
+    assert names(tmp_path / "new") == []
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        StudyError, match=r"Cannot write to .*file/below: Not a directory\. Make room there, or let this"
+    ):
+        files.check_writable(tmp_path / "file/below")
+
+    def refuse(**options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(StudyError, match="Read-only file system"):
+        files.check_writable(tmp_path)
 
 
 def test_what_a_killed_process_left_goes_with_the_next_writing_and_what_a_living_one_writes_stays(tmp_path):

@@ -314,3 +314,20 @@ def test_a_killed_dvc_takes_its_stage_along(study, scratch, make_notebook):
         time.sleep(0.2)
     assert running(below) == []
     assert files(study) == []
+
+
+def test_a_stage_whose_dvc_was_killed_before_it_could_look_ends_too(study, scratch, make_notebook):
+    make_notebook("01_collect", WORKERS)
+    stage = f"{sys.executable} -m lib.notebook 01_collect --catalogue demo"
+    starter = f"import subprocess; print(subprocess.Popen(['sh', '-c', {stage + '; true'!r}]).pid, flush=True)"
+    variables = {"STUDY_ROOT": str(study), "PYTHONPATH": str(PROJECT), "TMPDIR": str(scratch), "DVC_STAGE": "collect"}
+    command = [sys.executable, "-c", starter]
+    process = subprocess.Popen(
+        command, env=os.environ | variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    shell = psutil.Process(int(process.stdout.readline()))
+    process.wait()
+    below = [shell, *shell.children(recursive=True)]
+    assert process.stdout.read() == "", "the notebook had begun"
+    assert psutil.wait_procs(below, timeout=60)[1] == []
+    assert files(study) == []

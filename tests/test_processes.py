@@ -7,6 +7,7 @@ import sys
 import time
 
 import psutil
+import pytest
 
 from lib.processes import worker_pool
 
@@ -49,3 +50,25 @@ def test_workers_of_a_killed_process_end(tmp_path):
     ):
         time.sleep(0.1)
     assert not running
+
+
+STARTER = """
+import os, subprocess, sys, time
+child = "import os, sys, time; from lib.processes import end_with_parent; end_with_parent(int(sys.argv[1])); "
+child += "print('begun', flush=True); time.sleep(600)"
+subprocess.run([sys.executable, "-c", child, sys.argv[1].replace("mine", str(os.getpid()))])
+"""
+
+
+@pytest.mark.parametrize("parent", ["mine", "999999999"])
+def test_a_process_ends_with_the_one_that_started_it_even_if_that_ended_first(parent):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-c", STARTER, parent]
+    starter = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+    if parent == "mine":
+        assert starter.stdout.readline() == b"begun\n"
+        (child,) = psutil.Process(starter.pid).children()
+        starter.kill()
+        assert psutil.wait_procs([child], timeout=60)[1] == []
+    assert starter.wait(timeout=60) is not None
+    starter.stdout.close()

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from lib.config.base import MAX_PHOTO_BYTES as MAX_BYTES
 from lib.exceptions import StudyError
 
-MAX_BYTES = 32 * 2**20  # of a photo's file
 MAX_PIXELS = 50_000_000  # of a photo, as its header states them: a small file may hold a huge image
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF", "TIFF")  # the decoders that bytes from outside may reach
 
@@ -92,9 +92,9 @@ class Folder:
                 raise PhotoError("outside the folder")
             if not path.is_file():  # a device or a pipe might never end
                 raise PhotoMissing("not found")
-            _check_size(path.stat().st_size)
+            _check_size(size := path.stat().st_size)
             with path.open("rb") as file:
-                return file.read(MAX_BYTES)
+                return file.read(size)
         except ValueError:  # no file can have such a name
             raise PhotoMissing("not found") from None
         except (OSError, RuntimeError) as error:  # the latter: a link to itself

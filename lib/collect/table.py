@@ -24,7 +24,7 @@ from lib.collect.mapping import Product, TableMapping, left_out, to_product
 from lib.collect.paths import load_ids, names_of
 from lib.collect.rows import FileKeys, Inside, Row, present, read_rows
 from lib.config import Size, Strict
-from lib.config.base import PHOTO, Record, Reject
+from lib.config.base import MAX_PHOTO_BYTES, PHOTO, Record, Reject
 from lib.crawl.process import crawl, forget_others
 from lib.crawl.spec import CrawlSpec, FetchSpec, Hosts
 from lib.exceptions import StudyError, nearest
@@ -32,7 +32,6 @@ from lib.files import fingerprint
 
 _SHOWN = 40  # columns of a file that a message lists
 _SHOWN_ADDRESS = 200  # characters of an address that a reject quotes
-_MAX_PHOTO_BYTES = 64 * 2**20  # more of one photo is not read; what is cut here turns out as broken in stage `image`
 _ROWS_COMPARED, _MOSTLY = 5_000, 0.8  # rows in which a column of variants is sought; their share that has it
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
@@ -208,6 +207,12 @@ class _PhotoLost(Exception):
     """A photo that is there cannot be taken. The text says why, in words that are the same for many photos."""
 
 
+def _refuse_large(size: int) -> None:
+    """Refuse a photo of more than `MAX_PHOTO_BYTES` before it is read: a small archive may hold a huge one."""
+    if size > MAX_PHOTO_BYTES:
+        raise _PhotoLost("too large")
+
+
 def _with_files(products: Iterable[Product], images: Images, source: Path) -> Iterator[Record | Reject]:
     place = present(source / (images.folder or images.zip or "")).resolve()
     if images.folder is not None and not place.is_dir():
@@ -216,7 +221,7 @@ def _with_files(products: Iterable[Product], images: Images, source: Path) -> It
         archive = zipfile.ZipFile(place) if images.zip is not None else None
     except _DAMAGED as error:
         raise StudyError(f"{place} is truncated, or not a zip archive: {error}.") from error
-    asked, found, example = 0, 0, ""
+    asked, found, example, lost = 0, 0, "", ""
     with archive or nullcontext():
         for item in products:
             photo = None
@@ -225,13 +230,16 @@ def _with_files(products: Iterable[Product], images: Images, source: Path) -> It
                 try:
                     photo = _from_archive(archive, item.image) if archive else _from_folder(place, item.image)
                 except _PhotoLost as error:
+                    lost = lost or f" The first that is there, '{item.image}', is {error}."
                     yield Reject(item.record.product_id, f"{PHOTO}{error}", f"'{item.image}'")
             found += photo is not None
             yield replace(item.record, photo=photo)
     if asked and not found:
         held = archive.namelist() if archive else []
         holds = f", which holds {len(held):,} such as '{held[0]}'" if held else ""
-        raise StudyError(f"None of {asked:,} products has its photo. One was sought as '{example}' in {place}{holds}.")
+        raise StudyError(
+            f"None of {asked:,} products has its photo. One was sought as '{example}' in {place}{holds}.{lost}"
+        )
 
 
 def _from_folder(folder: Path, name: str) -> bytes | None:
@@ -243,7 +251,8 @@ def _from_folder(folder: Path, name: str) -> bytes | None:
         if not path.is_file():  # a device or a pipe might never end
             return None
         with path.open("rb") as file:
-            return file.read(_MAX_PHOTO_BYTES)
+            _refuse_large(size := path.stat().st_size)
+            return file.read(size)  # no more, should it grow meanwhile
     except ValueError:  # no file can have such a name
         return None
     except (OSError, RuntimeError) as error:  # the latter: a link to itself
@@ -253,8 +262,9 @@ def _from_folder(folder: Path, name: str) -> bytes | None:
 def _from_archive(archive: zipfile.ZipFile, name: str) -> bytes | None:
     """Return the original bytes of a photo in an archive: a name is looked up in its list, and never used as a path."""
     try:
+        _refuse_large(archive.getinfo(name).file_size)
         with archive.open(name) as file:
-            return file.read(_MAX_PHOTO_BYTES)
+            return file.read()
     except KeyError:
         return None
     except _DAMAGED as error:
@@ -292,4 +302,7 @@ def _with_fetched_photos(products: Iterable[Product], spec: FetchSpec, work: Pat
                 found |= result.photo is not None
                 yield from (replace(of, photo=result.photo) for of in waiting[result.product.product_id])
     if lost and not found:
-        raise StudyError(f"Not one photo could be fetched. The first: {lost.reason}: {lost.detail}.")
+        raise StudyError(
+            f"Not one photo could be fetched. The first: {lost.reason}: {lost.detail}. "
+            f"`table.images.addresses.hosts` lists {', '.join(spec.hosts)}."
+        )

@@ -4,8 +4,12 @@ A wrong key or value raises one `StudyError` that says where it stands, what was
 """
 
 import os
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from itertools import chain
+from math import inf
 from pathlib import Path
-from typing import TypeVar
+from reprlib import Repr
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -149,14 +153,59 @@ def report_dir(catalogue: str, *parts: str) -> Path:
 # How a file is read
 
 
+_MAX_VALUES = 1_000_000  # of a file of settings, with aliases written out
+_MAX_LINES, _MAX_MESSAGE = 20, 1000  # of a message: problems, and characters
+_shown = Repr()
+_shown.maxstring = _shown.maxother = _shown.maxlong = 200
+
+
 def load(model: type[Model], path: Path) -> Model:
     """Read and validate a YAML file."""
+    return validate(model, read_yaml(path), path.name)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file of settings: plain data in UTF-8, of the size that settings have.
+
+    Raises
+    ------
+    StudyError
+        If it is missing or anything else, in a few words: what a hostile file holds may be long, and is not quoted.
+    """
     if not path.is_file():
         raise StudyError(f"{path} is missing.")
+    content = path.read_bytes()
     try:
-        return validate(model, yaml.safe_load(path.read_text("utf-8")), path.name)
-    except yaml.YAMLError as error:
-        raise StudyError(f"{path} is not valid YAML: {error}") from error
+        loader = yaml.SafeLoader(content.decode("utf-8-sig"))
+        if (node := loader.get_single_node()) is None:
+            return None
+        if _count_values(node, {}) > _MAX_VALUES:
+            raise ValueError(f"with its aliases written out, it holds more than {_MAX_VALUES:,} values")
+        return loader.construct_document(node)
+    except UnicodeDecodeError as error:
+        line, start = content[: error.start].count(b"\n") + 1, content[: error.start].rfind(b"\n") + 1
+        text = content[start:].split(b"\n")[0].decode("cp1252", "replace").strip()
+        likely = "UTF-16" if content[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else f"Windows-1252 or Latin-1: {text[:60]!r}"
+        raise StudyError(
+            f"{path} is not UTF-8: line {line} has the byte 0x{content[error.start]:02x}. "
+            f"It may be {likely}. Save it as UTF-8."
+        ) from error
+    except yaml.MarkedYAMLError as error:
+        where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise StudyError(f"{path} is not valid YAML{where}: {error.problem or error.context}"[:_MAX_MESSAGE]) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        why = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise StudyError(f"{path} is not valid YAML: {why}"[:_MAX_MESSAGE]) from error
+
+
+def _count_values(node: yaml.Node, known: dict[int, float]) -> float:
+    """Count the values that a node stands for, each alias in full; one that holds itself has no end."""
+    if id(node) not in known:
+        known[id(node)] = inf
+        parts = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+        inner = () if isinstance(node, yaml.ScalarNode) else parts
+        known[id(node)] = 1 + sum(_count_values(part, known) for part in inner)
+    return known[id(node)]
 
 
 def validate(model: type[Model], content: object, file: str, within: str = "") -> Model:
@@ -164,8 +213,10 @@ def validate(model: type[Model], content: object, file: str, within: str = "") -
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(problem, within) for problem in error.errors()]
-        raise StudyError("\n".join([f"{file} is wrong:", *lines])) from error
+        problems = error.errors()
+        lines = [_explain(problem, within) for problem in problems[:_MAX_LINES]]
+        more = [f"  and {len(problems) - _MAX_LINES:,} more."] if len(problems) > _MAX_LINES else []
+        raise StudyError("\n".join([f"{file} is wrong:", *lines, *more])) from error
 
 
 def _explain(problem: ErrorDetails, within: str) -> str:
@@ -174,4 +225,4 @@ def _explain(problem: ErrorDetails, within: str) -> str:
         return f"  {where}: this key is missing."
     if problem["type"] == "value_error":
         return f"  {where}: {problem['ctx']['error']}"
-    return f"  {where}: {problem['msg']}. Got {problem['input']!r} instead."
+    return f"  {where}: {problem['msg']}. Got {_shown.repr(problem['input'])} instead."

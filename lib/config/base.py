@@ -26,14 +26,17 @@ class Strict(BaseModel):
     def _knows_its_keys(cls, content: Any) -> Any:
         known = sorted(cls.model_fields)
         if isinstance(content, dict) and (unknown := [str(key) for key in content if key not in known]):
-            hints = "".join(nearest(key, known) for key in unknown)
-            raise ValueError(f"unknown key {', '.join(map(repr, unknown))}; expected one of {known}.{hints}")
+            named = [key[:100] for key in unknown[:5]]
+            hints, more = "".join(nearest(key, known) for key in named), len(unknown) - len(named)
+            keys = ", ".join(map(repr, named)) + (f" and {more:,} more" if more else "")
+            raise ValueError(f"unknown key {keys}; expected one of {known}.{hints}")
         return content
 
 
 # What every source of products yields, whatever kind of catalogue it is
 
 FIELDS = ("product_id", "brand", "title", "description", *LEVELS)
+MAX_PHOTO_BYTES = 32 * 2**20  # of a photo's file: no stage reads a larger one
 PROGRESS_SECONDS = 5.0  # between two lines of a progress bar, which a notebook keeps
 
 # Why something in a source is not among the products.

@@ -11,10 +11,9 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from scrapy import Request
+from scrapy import Request, signals
 from scrapy.downloadermiddlewares.retry import RetryMiddleware
 from scrapy.dupefilters import RFPDupeFilter
-from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Headers, Response
 from scrapy.http.request import NO_CALLBACK
 from scrapy.resolver import CachingHostnameResolver
@@ -24,21 +23,13 @@ from scrapy.settings import Settings
 from scrapy.utils.httpobj import urlparse_cached
 from w3lib.http import headers_dict_to_raw, headers_raw_to_dict
 
+from lib.crawl.losses import CLOSED, TOO_SLOW, UNREADABLE, Refused, explain, host_of
 from lib.crawl.spec import CrawlSpec, is_public, literal_address, split_host
 from lib.files import remove
 
-CLOSED = "closed by robots.txt"
 _LONGEST_WAIT_SECONDS = 120.0  # a server that asks for more patience is asked no more
 _OFF = ("COOKIES", "METAREFRESH", "HTTPPROXY", "TELNETCONSOLE", "REMOTE_CONTROL", "MEMUSAGE")
 _KEPT = frozenset({200, 301, 302, 303, 307, 308, 404, 410})  # the same is answered if it is asked again soon
-
-
-class Refused(IgnoreRequest):
-    """A request that is not made, and why."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Unrepeated(RFPDupeFilter):
@@ -92,7 +83,8 @@ class PoliteMiddleware(RetryMiddleware):
 
     Nothing gets through to other hosts, round in a circle of redirects, or where robots.txt closes the site. robots.txt
     is obeyed as RFC 9309 has it: without one all is open, and while it cannot be read all is closed. Scrapy's own
-    middleware takes what cannot be read for open, and has no documented place where to say otherwise.
+    middleware takes what cannot be read for open, and has no documented place where to say otherwise. A Crawl-delay
+    lies between any two requests to a host; what was fetched before does not wait.
 
     After a passing fault it asks again later, and later still, or when the server says; after *429 Too Many Requests*
     the whole host is left in peace until then.
@@ -100,15 +92,16 @@ class PoliteMiddleware(RetryMiddleware):
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
-        self._rules: dict[str, asyncio.Future[ProtegoRobotParser | None]] = {}
+        self._rules: dict[str, asyncio.Future[ProtegoRobotParser | Refused]] = {}
         self._quiet_until: dict[str, float] = {}
+        self._delays: dict[str, float] = {}  # of Scrapy's slots, which are called like hosts, without a port
 
     async def process_request(self, request: Request) -> None:
         """Refuse an address, or wait while its host is to be left in peace."""
         spider: Any = self.crawler.spider
         site = urlparse_cached(request)
         if refusal := spider.hosts.refusal(request.url):
-            raise Refused(refusal)
+            raise Refused(refusal, f"it leads to {host_of(request.url)}" if "redirect_urls" in request.meta else "")
         if request.url in request.meta.get("redirect_urls", ()):
             raise Refused("redirect circle")
         if spider.spec.robots and not request.meta.get("robots"):
@@ -116,23 +109,49 @@ class PoliteMiddleware(RetryMiddleware):
                 address = f"{site.scheme}://{site.netloc}/robots.txt"
                 self._rules[site.netloc] = asyncio.ensure_future(self._read_rules(address))
             rules = await self._rules[site.netloc]
-            if rules is None:
-                raise Refused("robots.txt cannot be read")
+            if isinstance(rules, Refused):
+                raise Refused(rules.reason, rules.words)
             if not rules.allowed(request.url, spider.spec.user_agent):
                 raise Refused(CLOSED)
         while (wait := self._quiet_until.get(site.netloc, 0.0) - time.monotonic()) > 0:
             await asyncio.sleep(wait)
 
-    async def _read_rules(self, address: str) -> ProtegoRobotParser | None:
+    async def _read_rules(self, address: str) -> ProtegoRobotParser | Refused:
         engine: Any = self.crawler.engine
+        ask = Request(address, NO_CALLBACK, priority=1000, meta={"robots": True})
         try:
-            ask = Request(address, NO_CALLBACK, priority=1000, meta={"robots": True})
             response = await engine.download_async(ask)
-        except Exception:  # whatever keeps it from us
-            return None
+        except Exception as error:  # whatever keeps it from us
+            return Refused(*explain(error, ask))
         if response.status != 200 and not 400 <= response.status < 500:
-            return None
-        return ProtegoRobotParser.from_crawler(self.crawler, response.body if response.status == 200 else b"")
+            return Refused(UNREADABLE, f"status {response.status}")
+        rules = ProtegoRobotParser.from_crawler(self.crawler, response.body if response.status == 200 else b"")
+        spider: Any = self.crawler.spider
+        delay, most = rules.crawl_delay(spider.spec.user_agent) or 0.0, spider.spec.max_crawl_delay
+        if delay > most:
+            return Refused(TOO_SLOW, f"{delay:g} seconds, and `max_crawl_delay` is {most:g}")
+        if delay:
+            self._slow_down(urlparse_cached(ask).hostname or "", delay)
+            spider.tell(f"robots.txt of {host_of(address)} asks for {delay:g} seconds between two requests.")
+        return rules
+
+    def _slow_down(self, slot: str, delay: float) -> None:
+        """Let no less than `delay` lie between two requests of a slot, exactly, whatever AutoThrottle makes of it."""
+        engine: Any = self.crawler.engine
+        downloader = engine.downloader
+        if not self._delays:  # after AutoThrottle, which listens from the start
+            self.crawler.signals.connect(self.keep_delay, signals.response_downloaded)
+        delay = self._delays[slot] = max(delay, self._delays.get(slot, 0.0), downloader.settings["DOWNLOAD_DELAY"])
+        for_new = downloader.per_slot_settings.setdefault(slot, {})  # one that is made after a pause
+        for_new |= {"delay": delay, "jitter": 0.0}
+        if known := downloader.slots.get(slot):
+            known.delay, known.jitter = max(delay, known.delay), 0.0
+
+    def keep_delay(self, request: Request) -> None:
+        """Take back what AutoThrottle has shortened."""
+        engine: Any = self.crawler.engine
+        name = request.meta["download_slot"]
+        engine.downloader.slots[name].delay = max(engine.downloader.slots[name].delay, self._delays.get(name, 0.0))
 
     async def process_response(self, request: Request, response: Response) -> Request | Response:  # type: ignore[override]
         """Ask again if the response is a passing fault."""

@@ -17,6 +17,8 @@ from lib.crawl.spec import CrawlSpec
 from lib.exceptions import StudyError
 from lib.files import remove, whole
 
+_SHOWN = 12  # reasons at the end of a crawl
+
 
 class Found(NamedTuple):
     """A product, and its photo's bytes if they could be had."""
@@ -32,8 +34,22 @@ class Pages(NamedTuple):
     named: int
 
 
-Told = Found | Reject | Pages | StudyError | Counter[str]
-"""What the crawler's process tells: an error ends it, and so do the counts of what there was, when all is told."""
+class Ended(NamedTuple):
+    """How much there was, when all is told; and how much of what was passed over, in words."""
+
+    counts: Counter[str]
+    missed: Counter[str]
+
+    def lines(self) -> list[str]:
+        """Say what was passed over, the most first."""
+        ordered = sorted(self.missed.items(), key=lambda item: (-item[1], item[0]))
+        left = sum(count for _, count in ordered[_SHOWN:])
+        more = [f"  {left:,} for other reasons or on other hosts"] if left else []
+        return [f"  {count:,} {words}" for words, count in ordered[:_SHOWN]] + more
+
+
+Told = Found | Reject | Pages | StudyError | str | Ended
+"""What the crawler's process tells: an error ends it, and so does the end; words are shown."""
 
 
 def crawl(spec: CrawlSpec, folder: Path, only_photos: bool = False) -> Iterator[Found | Reject]:
@@ -54,27 +70,32 @@ def crawl(spec: CrawlSpec, folder: Path, only_photos: bool = False) -> Iterator[
         If a start address cannot be had, if there is no product, if the crawl cannot go on, or if it is killed. A photo
         that cannot be had is a reject.
     """
-    counts: Counter[str] = Counter()
+    products = 0
     unit, total = ("photos", len(spec.start)) if only_photos else ("pages", None)
     with tqdm(desc=unit, total=total, mininterval=PROGRESS_SECONDS) as bar:
         for told in _told(spec, folder, ["--photos"] if only_photos else []):
             if isinstance(told, Pages):
                 bar.total = max(told) if told.named else None
                 bar.update(told.read - bar.n)
-            elif isinstance(told, Counter):
-                counts.update(told)
+            elif isinstance(told, str):
+                print(told)
             elif isinstance(told, Found | Reject):
-                counts["products"] += isinstance(told, Found)
+                products += isinstance(told, Found)
                 bar.update(only_photos and isinstance(told, Found))
                 yield told
-    if only_photos:
-        return
-    if not counts["products"]:
-        raise StudyError(
-            f"Not one product was found in {counts['pages']:,} pages from {', '.join(spec.start)}. A product's "
-            "page has schema.org data (JSON-LD, microdata) or OpenGraph of the type Product."
-        )
-    print(*(f"{name}: {count:,}" for name, count in sorted(counts.items())), sep=", ")
+    assert isinstance(told, Ended)
+    counts = told.counts | Counter(products=products)
+    if not only_photos and not products:
+        lines = [
+            f"Not one product was found in {counts['pages']:,} pages from {', '.join(spec.start)}. A product's page "
+            "has schema.org data (JSON-LD, microdata) or OpenGraph of the type Product.",
+            *(f"  {counts[name]:,} {name}" for name in sorted(counts) if "`" in name),
+        ]
+        raise StudyError("\n".join([*lines, *told.lines()]))
+    if not only_photos:
+        print(*(f"{name}: {count:,}" for name, count in sorted(counts.items())), sep=", ")
+    if told.missed:
+        print("Passed over, and the key that decides it:", *told.lines(), sep="\n")
 
 
 def _told(spec: CrawlSpec, folder: Path, options: list[str]) -> Iterator[Told]:
@@ -98,7 +119,7 @@ def _told(spec: CrawlSpec, folder: Path, options: list[str]) -> Iterator[Told]:
     ):
         try:
             told: Told = Pages(0, 0)
-            while not isinstance(told, Counter):
+            while not isinstance(told, Ended):
                 told = pipe.recv()
                 if isinstance(told, StudyError):
                     raise told

@@ -10,9 +10,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from lib.config import Size, Strict
+from lib.config.base import MAX_PHOTO_BYTES
 from lib.exceptions import nearest
 
+OFF_HOST = "off host"
 _PORTS = {"http": 80, "https": 443}
+MAX_SITEMAP_BYTES = 50 * 2**20  # the most that a sitemap may have (sitemaps.org)
 _NAT64 = range(0x0064_FF9B << 96, (0x0064_FF9B << 96) + 2**32)  # 64:ff9b::/96, which embeds IPv4
 
 
@@ -44,7 +47,7 @@ class Hosts:
         except ValueError:
             return "not an address"
         known = (name, port) in self._known or (port == usual and (name, None) in self._known)
-        return None if known else "off host"
+        return None if known else OFF_HOST
 
 
 def split_host(name: str) -> tuple[str, int | None]:
@@ -139,7 +142,9 @@ class FetchSpec(Strict):
     throttle
         Whether to slow down with the server (Scrapy's AutoThrottle).
     robots
-        Whether robots.txt is obeyed.
+        Whether robots.txt is obeyed, its Crawl-delay too: of that and `requests_per_second` the slower one counts.
+    max_crawl_delay
+        A host whose robots.txt asks for more seconds than these between two requests is asked for nothing.
     retries, retry_seconds
         How often a page is asked for again after a passing fault, and how long after the first; then twice as long.
     timeout_seconds
@@ -158,10 +163,11 @@ class FetchSpec(Strict):
     concurrent_requests: Annotated[int, Field(ge=1, le=64)] = 4
     throttle: bool = True
     robots: bool = True
+    max_crawl_delay: Annotated[float, Field(ge=0)] = 60.0
     retries: Annotated[int, Field(ge=0, le=10)] = 3
     retry_seconds: Annotated[float, Field(gt=0)] = 2.0
     timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
-    max_photo_bytes: Size = 16 * 2**20
+    max_photo_bytes: Annotated[int, Field(gt=0, le=MAX_PHOTO_BYTES)] = 16 * 2**20
     max_pixels: Size = 50_000_000
     max_redirects: Annotated[int, Field(ge=0)] = 5
     cache_hours: Annotated[float, Field(ge=0)] = 24.0
@@ -194,7 +200,7 @@ class CrawlSpec(FetchSpec):
     max_pages
         More pages than these are an error.
     max_page_bytes
-        A larger page is rejected.
+        A larger page is rejected. (A sitemap may have 50 MiB.)
     """
 
     start: Annotated[list[str], Field(min_length=1)]
@@ -202,7 +208,7 @@ class CrawlSpec(FetchSpec):
     products: re.Pattern[str] | None = None
     photos: bool = True
     max_pages: Size = 100_000
-    max_page_bytes: Size = 4 * 2**20
+    max_page_bytes: Annotated[int, Field(gt=0, le=MAX_SITEMAP_BYTES)] = 4 * 2**20
 
     @model_validator(mode="after")
     def _starts_where_it_may(self) -> Self:

@@ -13,38 +13,33 @@ import scrapy
 from lxml.etree import LxmlError
 from PIL import Image
 from scrapy import Request
-from scrapy.exceptions import (
-    CannotResolveHostError,
-    DownloadCancelledError,
-    DownloadConnectionRefusedError,
-    DownloadTimeoutError,
-    IgnoreRequest,
-)
+from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
-from scrapy.spidermiddlewares.httperror import HttpError
 from scrapy.utils.gz import gunzip, gzip_magic_number
 from scrapy.utils.sitemap import Sitemap
 from twisted.python.failure import Failure
 
 from lib.config.base import INVALID, PHOTO, Reject
-from lib.crawl.polite import CLOSED, Refused
-from lib.crawl.process import Found, Pages, Told
+from lib.crawl.losses import (
+    CLOSED,
+    HINTS,
+    KEYS,
+    TOO_LARGE,
+    TOO_MANY_PIXELS,
+    asked_address,
+    explain,
+    host_of,
+    path_of,
+)
+from lib.crawl.process import Ended, Found, Pages, Told
 from lib.crawl.products import PageProduct, parse_page, read_products, resolve
-from lib.crawl.spec import CrawlSpec, Hosts
+from lib.crawl.spec import MAX_SITEMAP_BYTES, CrawlSpec, Hosts
 from lib.exceptions import StudyError
 
 Requests = Iterator[Request]
 
-_SITEMAP_BYTES = 50 * 2**20  # the most that a sitemap may have (sitemaps.org)
 _FIRST, _NEXT, _LAST = 2, 1, 0  # photos before pages before sitemaps, so that little waits at a time
 _PHOTO_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
-TOO_LARGE = "too large"
-_BROKEN = {
-    CannotResolveHostError: "the host's name is unknown",
-    DownloadConnectionRefusedError: "the connection was refused",
-    DownloadTimeoutError: "it took too long",
-}
-_REASONS = {404: "not found", 410: "not found", 3: "bad redirect", 4: "refused by the server", 5: "server error"}
 
 
 class CatalogueSpider(scrapy.Spider):
@@ -67,6 +62,7 @@ class CatalogueSpider(scrapy.Spider):
         self.spec, self.out, self.only_photos = spec, out, only_photos
         self.hosts = Hosts(spec.hosts)
         self.counts: Counter[str] = Counter()
+        self.missed: Counter[str] = Counter()
         self._has_products: dict[bytes, bool] = {}  # of the pages that were read
 
     async def start(self) -> AsyncIterator[Request]:
@@ -83,7 +79,7 @@ class CatalogueSpider(scrapy.Spider):
     def closed(self, reason: str) -> None:
         """Tell that all is told, and how much there was."""
         if reason == "finished":
-            self.tell(self.counts)
+            self.tell(Ended(self.counts, self.missed))
 
     def failed(self, failure: Failure) -> None:
         """End the crawl because of an error of ours."""
@@ -102,7 +98,7 @@ class CatalogueSpider(scrapy.Spider):
     def at_start(self, response: Response) -> Requests:
         """Read what a start address or a sitemap leads to: a sitemap, whose pages are asked for, or a page."""
         try:
-            body = gunzip(response.body, max_size=_SITEMAP_BYTES) if gzip_magic_number(response) else response.body
+            body = gunzip(response.body, max_size=MAX_SITEMAP_BYTES) if gzip_magic_number(response) else response.body
             is_sitemap = re.search(rb"<(\w+:)?(urlset|sitemapindex)\b", body[:1000])
             sitemap = Sitemap(body) if is_sitemap else None
             entries = [entry["loc"] for entry in sitemap or () if entry.get("loc")]
@@ -118,7 +114,8 @@ class CatalogueSpider(scrapy.Spider):
         for named in entries:
             address = resolve(response.url, named)
             if refusal := self.hosts.refusal(address):
-                self._reject(refusal, path_of(address, host=True))
+                self._reject(refusal, f"{path_of(address, host=True)}: a sitemap names it")
+                self._miss("pages that sitemaps name on", address, refusal)
             elif is_index:
                 yield self._page(address, _LAST, sitemap=True)
             elif self._wanted(address):
@@ -127,6 +124,9 @@ class CatalogueSpider(scrapy.Spider):
     def at_page(self, response: Response) -> Requests:
         """Read a page, unless it was read before: products, or links."""
         request = cast(Request, response.request)
+        if len(response.body) > self.spec.max_page_bytes:  # a start address may be a sitemap, which may be larger
+            self._lose(request, TOO_LARGE, "")
+            return
         key = self.crawler.request_fingerprinter.fingerprint(request)
         asked = asked_address(request)
         if key in self._has_products:
@@ -140,6 +140,8 @@ class CatalogueSpider(scrapy.Spider):
                 page = parse_page(response.url, response.body, response.headers.get("Content-Type"))
                 if self.spec.products is None or self._is_product(asked) or self._is_product(response.url):
                     items = read_products(page)
+                else:
+                    self.counts["pages that `products` leaves out"] += 1
                 links = [] if items else page.links()
                 self._has_products[key] = bool(items)
             except ValueError as error:
@@ -147,11 +149,14 @@ class CatalogueSpider(scrapy.Spider):
                 self._has_products[key] = True
             for item in items:
                 yield from self._with_photo(item)
-            for address in links if self.spec.follow else []:
-                if self.hosts.refusal(address):
+            for address in links:
+                if refusal := self.hosts.refusal(address):
                     self.counts["links elsewhere"] += 1
-                elif self._wanted(address):
+                    self._miss("links to", address, refusal)
+                elif self.spec.follow and self._wanted(address):
                     yield self._page(address, _NEXT)
+                else:
+                    self.counts["links that `follow` leaves out"] += 1
         if not self._has_products[key] and self._is_product(asked):
             self._reject("not a product", path_of(asked))
         self.tell(Pages(self.counts["pages"], self.counts["named pages"]))
@@ -167,7 +172,7 @@ class CatalogueSpider(scrapy.Spider):
 
     def _page(self, address: str, priority: int, sitemap: bool = False, **meta: Any) -> Request:
         callback = self.at_start if sitemap else self.at_page
-        meta["download_maxsize"] = max(_SITEMAP_BYTES if sitemap else 0, self.spec.max_page_bytes)
+        meta["download_maxsize"] = max(MAX_SITEMAP_BYTES if sitemap else 0, self.spec.max_page_bytes)
         return Request(address, callback, errback=self.lost, priority=priority, meta=meta)
 
     # -- photos
@@ -192,13 +197,14 @@ class CatalogueSpider(scrapy.Spider):
             refusal = "not an address"
         if refusal:
             self._lose_photo(item, refusal, path_of(item.photo, host=True))
+            self._miss("photos on", item.photo, refusal)
 
     def at_photo(self, response: Response, item: PageProduct) -> None:
         """Take a photo as it is, unless it is larger than anybody wants."""
         if len(response.body) > self.spec.max_photo_bytes:
-            self._lose_photo(item, TOO_LARGE, path_of(response.url))
+            self._lose(cast(Request, response.request), TOO_LARGE, "")
         elif pixels(response.body) > self.spec.max_pixels:
-            self._lose_photo(item, "too many pixels", path_of(response.url))
+            self._lose(cast(Request, response.request), TOO_MANY_PIXELS, "")
         else:
             self.tell(Found(item, response.body))
 
@@ -207,17 +213,29 @@ class CatalogueSpider(scrapy.Spider):
     def lost(self, failure: Failure) -> None:
         """Tell that a page or a photo could not be fetched; the photo's product stays."""
         request: Request = failure.request  # type: ignore[attr-defined]
-        asked = asked_address(request)
-        reason, words = explain(cast(Exception, failure.value))
+        self._lose(request, *explain(cast(Exception, failure.value), request))
+
+    def _lose(self, request: Request, reason: str, words: str) -> None:
+        asked, is_photo = asked_address(request), "item" in request.cb_kwargs
         detail = path_of(asked) + (f": {words}" if words else "")
-        if "item" in request.cb_kwargs:
+        if request.meta.get("start"):
+            hint = HINTS.get(reason, "").format(hosts=", ".join(self.spec.hosts))
+            self.fail(f"The start address {asked} cannot be had: {reason}{words and f' ({words})'}. {hint}".rstrip())
+            return
+        kind = "photos" if is_photo else "pages"
+        leads = "that lead to" if "redirect_urls" in request.meta else "on"
+        self._miss(f"{kind} {leads}", request.url, reason)
+        if is_photo:
             self._lose_photo(request.cb_kwargs["item"], reason, detail)
-        elif request.meta.get("start"):
-            self.fail(f"The start address {asked} cannot be had: {reason}{f' ({words})' if words else ''}.")
         elif reason == CLOSED and not (request.meta.get("named") or self._is_product(asked)):
             self.counts[CLOSED] += 1
         else:
             self._reject(reason, detail)
+
+    def _miss(self, what: str, address: str, reason: str) -> None:
+        """Count what was passed over, by host and reason, with the key that decides it: for the end of the crawl."""
+        key = KEYS.get(reason, "").format("photo" if what.startswith("photos") else "page")
+        self.missed[f"{what} {host_of(address)}: {reason}{f' (`{key}`)' if key else ''}"] += 1
 
     def _lose_photo(self, item: PageProduct, reason: str, detail: str) -> None:
         self.tell(Reject(item.product_id, PHOTO + reason, detail))
@@ -225,43 +243,6 @@ class CatalogueSpider(scrapy.Spider):
 
     def _reject(self, reason: str, detail: str) -> None:
         self.tell(Reject(None, reason, detail))
-
-
-# What is lost, in words that are the same wherever and whenever the crawl ran
-
-
-def explain(error: BaseException) -> tuple[str, str]:
-    """Return the reason of a loss, and what else there is to say of it."""
-    if isinstance(error, HttpError):
-        status = error.response.status
-        return _REASONS.get(status, _REASONS.get(status // 100, _REASONS[5])), f"status {status}"
-    if isinstance(error, Refused):
-        return error.reason, ""
-    if isinstance(error, IgnoreRequest) and "redirections" in str(error):
-        return "too many redirects", ""
-    if isinstance(error, DownloadCancelledError | IgnoreRequest):  # the latter if it is so large when decompressed
-        return TOO_LARGE, ""
-    words = (words for kind, words in _BROKEN.items() if isinstance(error, kind))
-    return "no answer", next(words, "the answer broke off")
-
-
-def asked_address(request: Request) -> str:
-    """Return the address that was asked for before any redirect."""
-    return str(request.meta.get("redirect_urls", [request.url])[0])
-
-
-def path_of(address: str, host: bool = False) -> str:
-    """Return an address's path and query, and before it, if asked, the host without a port.
-
-    >>> path_of("http://127.0.0.1:8000/a?b=1#c"), path_of("http://169.254.169.254/a", host=True)
-    ('/a?b=1', '169.254.169.254/a')
-    """
-    try:
-        parts = urlsplit(address)
-        name = (parts.hostname or f"{parts.scheme}:") if host else ""
-    except ValueError:
-        return address[:200]
-    return f"{name}{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"[:200]
 
 
 def pixels(photo: bytes) -> int:

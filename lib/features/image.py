@@ -16,7 +16,7 @@ from lib.clean.photos import Archive, PhotoError, PhotoMissing
 from lib.config import build_dir, cache_dir, load_catalogue, load_params, studied
 from lib.exceptions import StudyError
 from lib.features.vectors import PART, Network, Vectors, compute
-from lib.files import existing, fingerprint, remove, whole, write_json
+from lib.files import existing, fingerprint, remove, reserve, whole, write_json
 
 Kept = tuple[list[str], Vectors]
 """Some photos: the hashes of their contents (SHA-256, hexadecimal), and their vectors in the same order."""
@@ -153,6 +153,7 @@ def write_features(path: Path, photos: pd.DataFrame, kept: Iterable[Kept], dimen
         If a photo's features are not in the cache.
     """
     features = np.lib.format.open_memmap(path, "w+", np.float16, (len(photos), dimension))
+    reserve(path)
     status = photos[["product_id", "status", "detail"]].copy()
     rows = photos.groupby("hash").indices
     for hashes, vectors in kept:

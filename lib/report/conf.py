@@ -1,6 +1,12 @@
 """Sphinx settings of every catalogue's site. `lib/report/site.py` gives the title with `-D`."""
 
+import os
 from pathlib import Path
+
+from lib.processes import end_with_parent
+
+if "STUDY_REPORT" in os.environ:
+    end_with_parent(int(os.environ["STUDY_REPORT"]))
 
 _here = Path(__file__).parent
 

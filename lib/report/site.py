@@ -64,7 +64,7 @@ def _sphinx(source: Path, site: Path, title: str) -> None:
     command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-c", str(HERE), "-d", str(site.parent / "doctrees")]
     command += ["-D", f"project={title}", "-D", f"html_title={title}", str(source), str(site)]
     # A fixed date and order of sets: the same inputs give the same bytes.
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": "0", "PYTHONHASHSEED": "0"}
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "0", "PYTHONHASHSEED": "0", "STUDY_REPORT": str(os.getpid())}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     messages = done.stderr.replace(f"{source}/", "").strip()
     if done.returncode:

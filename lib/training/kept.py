@@ -195,12 +195,11 @@ def _writable() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        cause = error.__cause__ if isinstance(error, StudyError) else error
-        number, words = getattr(cause, "errno", None), str(cause)
-        codes = [code for code in files.UNWRITABLE if code == number or f"(os error {code})" in words]
-        if not codes:
+        cause = error.__cause__ if isinstance(error, StudyError) and error.__cause__ else error
+        reason = files.why_unwritable(cause, next(path for path in config.cache_dir("train").parents if path.is_dir()))
+        if reason is None:
             raise
         raise StudyError(
-            f"Cannot keep a run in {config.cache_dir('train')}: {os.strerror(codes[0])}. Make room there, or let "
-            f"STUDY_CACHE name another folder."
+            f"Cannot keep a run in {config.cache_dir('train')}: {reason}. Make room there, or let STUDY_CACHE name "
+            "another folder."
         ) from error

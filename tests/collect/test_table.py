@@ -2,8 +2,11 @@
 
 import gzip
 import os
+import re
+import tracemalloc
 import zipfile
 from decimal import Decimal
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -225,7 +228,7 @@ def test_a_file_that_is_missing_or_a_folder_or_where_a_folder_should_be(mine):
 
 
 def test_a_line_that_never_ends(mine, monkeypatch):
-    monkeypatch.setattr("lib.collect.rows.MAX_LINE", 100)
+    monkeypatch.setattr("lib.collect.json_text.MAX_LINE", 100)
     assert mine.message(b"{" * 1000, "products.jsonl") == "products.jsonl: line 1 is longer than 100 characters."
 
 
@@ -325,12 +328,85 @@ def test_no_name_and_no_link_leads_out_of_the_folder(mine):
     assert mine.products().loc[[row["sku"] for row in rows], "image"].isna().all()
 
 
-def test_a_photo_that_is_not_there_costs_nothing_but_itself(mine, monkeypatch):
-    monkeypatch.setattr("lib.collect.table._MAX_PHOTO_BYTES", 5)
+def test_a_photo_that_is_not_there_costs_nothing_but_itself(mine):
     (mine.folder / "photos/sub").mkdir()
     os.mkfifo(mine.folder / "photos/pipe.jpg")
     names = ["none.jpg", None, "", ".", "sub", "x" * 300, "pipe.jpg"]
     rows = [row | {"photo": name} for row, name in zip(ROWS[1::2], names, strict=False)]
     assert mine.collect([*ROWS[0::2], *rows]) == Summary(22, 15, {"photo: cannot be read": 1})  # the long name
+
+
+def archive_of(folder: Path, **photos: bytes) -> None:
+    with zipfile.ZipFile(folder / "photos.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in photos.items():
+            archive.writestr(f"{name}.jpg", content)
+
+
+@pytest.mark.parametrize("place", ["folder", "zip"])
+def test_a_photo_that_is_too_large_is_not_read_and_said(mine, monkeypatch, place):
+    monkeypatch.setattr("lib.collect.table.MAX_PHOTO_BYTES", 7)
+    (mine.folder / "photos/p1.jpg").write_bytes(b"x" * 8)
+    for number in range(10, 30, 2):
+        (mine.folder / f"photos/p{number}.jpg").write_bytes(b"x" * 7)  # as many as may be
+    archive_of(mine.folder, **{path.stem: path.read_bytes() for path in mine.folder.glob("photos/*.jpg")})
+    mine.section["images"] = {place: {"folder": "photos", "zip": "photos.zip"}[place]}
+    assert mine.collect(ROWS) == Summary(30, 15, {"photo: too large": 1})
+    assert mine.rejects()["detail"].tolist() == ["'p1.jpg'"]
+    monkeypatch.setattr("lib.collect.table.MAX_PHOTO_BYTES", 1)
+    (mine.raw / "products.parquet").parent.rename(mine.root / "before")
+    assert mine.message(ROWS).endswith(". The first that is there, 'p0.jpg', is too large.")
+
+
+@pytest.mark.parametrize("place", ["folder", "zip"])
+def test_a_huge_photo_takes_no_memory(mine, place):
+    """A zip bomb is small itself; a file with a hole, too."""
+    with (mine.folder / "photos/p1.jpg").open("wb") as file:
+        file.truncate(400 * 2**20)
+    with zipfile.ZipFile(mine.folder / "photos.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("p0.jpg", b"photo 0")
+        with archive.open("p1.jpg", "w") as entry:
+            for _ in range(100):
+                entry.write(bytes(2**20))
+    mine.section["images"] = {place: {"folder": "photos", "zip": "photos.zip"}[place]}
+    tracemalloc.start()
+    summary = mine.collect(ROWS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert summary.rejects == {"photo: too large": 1}
+    assert peak < 20 * 2**20
+
+
+def test_names_in_an_archive_are_looked_up_and_lead_nowhere(mine):
+    (mine.folder / "secret.jpg").write_bytes(b"secret")
+    names = ["../secret", f"{mine.folder}/secret", "../../../tmp/evil", "a\\..\\secret", "p2.jpg\0x", "\u202egpj"]
+    archive_of(mine.folder, **dict.fromkeys([*names, "p0"], b"inside"))
+    mine.section["images"] = {"zip": "photos.zip"}
+    before = {*mine.folder.rglob("*"), mine.folder / "products.csv"}
+    rows = [
+        row | {"photo": f"{name}.jpg"} for row, name in zip(ROWS[1:], [*names, "secret", "//etc/passwd"], strict=False)
+    ]
+    mine.allow_rejects(0.5)
+    mine.collect([ROWS[0], *rows])
+    assert set(mine.folder.rglob("*")) == before
     with zipfile.ZipFile(mine.raw / "images.zip") as archive:
-        assert {info.file_size for info in archive.infolist()} == {5}  # more of a photo than the limit is not read
+        assert {archive.read(name) for name in archive.namelist()} == {b"inside"}
+        assert all(re.fullmatch(r"\d{7}\.jpg", name) for name in archive.namelist())
+
+
+def test_an_encrypted_archive_and_one_that_lies_about_a_size_are_named(mine):
+    archive_of(mine.folder, p0=b"photo 0", p1=b"x" * 5000)
+    mine.section["images"] = {"zip": "photos.zip"}
+    path = mine.folder / "photos.zip"
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        local, listed = archive.infolist()[0].header_offset, content.index(b"PK\1\2")
+    content[local + 6] |= 1
+    content[listed + 8] |= 1
+    path.write_bytes(content)
+    assert "photos.zip is damaged at its entry 'p0.jpg': File 'p0.jpg' is encrypted, password required" in mine.message(
+        ROWS
+    )
+    archive_of(mine.folder, p0=b"photo 0", p1=b"x" * 5000)
+    content = path.read_bytes().replace((5000).to_bytes(4, "little"), (50).to_bytes(4, "little"))
+    path.write_bytes(content)
+    assert "photos.zip is damaged at its entry 'p1.jpg'" in mine.message(ROWS)

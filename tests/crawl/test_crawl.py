@@ -71,18 +71,18 @@ LOST_PAGES = {
     "circle": ("redirect circle", "/circle"),
     "to-itself": ("redirect circle", "/to-itself"),
     "long-way": ("too many redirects", "/long-way"),
-    "leads-away": ("off host", "/leads-away"),
+    "leads-away": ("off host", "/leads-away: it leads to 127.0.0.1"),
     "leads-to-file": ("bad redirect", "/leads-to-file: status 302"),
     "leads-nowhere": ("bad redirect", "/leads-nowhere: status 301"),
-    "leads-to-user": ("credentials in the address", "/leads-to-user"),
+    "leads-to-user": ("credentials in the address", "/leads-to-user: it leads to 127.0.0.1"),
     "large": ("too large", "/large"),
     "endless": ("too large", "/endless"),
     "bomb": ("too large", "/bomb"),
-    "cut": ("no answer", "/cut: the answer broke off"),
-    "silent": ("no answer", "/silent: it took too long"),
+    "cut": ("no answer", "/cut: the answer of 127.0.0.1 broke off"),
+    "silent": ("no answer", "/silent: 127.0.0.1 took too long"),
     "broken-json": ("invalid record", "/broken-json: its JSON-LD cannot be read"),
     "private/product": ("closed by robots.txt", "/private/product"),
-    "elsewhere": ("off host", "127.0.0.1/elsewhere"),
+    "elsewhere": ("off host", "127.0.0.1/elsewhere: a sitemap names it"),
 }
 GOT_PAGES = ["good", "slow", "second-try", "third-try", "too-many-requests", "moved-here", "zipped", "latin"]
 
@@ -92,9 +92,9 @@ LOST_PHOTOS = {
     "photo-large": ("photo: too large", "/photo-large.png"),
     "photo-endless": ("photo: too large", "/photo-endless.png"),
     "photo-pixels": ("photo: too many pixels", "/photo-pixels.png"),
-    "photo-away": ("photo: off host", "/photo-away.png"),
+    "photo-away": ("photo: off host", "/photo-away.png: it leads to 127.0.0.1"),
     "photo-circle": ("photo: redirect circle", "/photo-circle.png"),
-    "photo-cut": ("photo: no answer", "/photo-cut.png: the answer broke off"),
+    "photo-cut": ("photo: no answer", "/photo-cut.png: the answer of 127.0.0.1 broke off"),
     "photo-closed": ("photo: closed by robots.txt", "/private/photo.png"),
     "photo-elsewhere": ("photo: off host", "127.0.0.1/elsewhere.png"),
     "photo-metadata": ("photo: off host", "169.254.169.254/latest/meta-data"),
@@ -286,7 +286,7 @@ def test_a_sitemap_may_be_packed_and_name_others_and_each_page_counts_once(site,
     ("robots", "page", "message"),
     [
         (Answer(b"User-agent: *\nDisallow: /"), Answer(), "cannot be had: closed by robots.txt"),
-        (Answer(status=500), Answer(), "cannot be had: robots.txt cannot be read"),
+        (Answer(status=500), Answer(), r"cannot be had: robots.txt cannot be read \(status 500\). While"),
         (Answer(status=404), Answer(status=404), r"cannot be had: not found \(status 404\)"),
         (Answer(status=404), Answer(b"<html>Hello</html>"), "Not one product was found in 1 pages from"),
         (Answer(status=404), Answer(b'<a href="/2">2</a><a href="/3">3</a>'), "There are more than 2 pages"),
@@ -300,9 +300,10 @@ def test_a_crawl_that_cannot_be_is_one_clear_error(site, tmp_path, robots, page,
 
 def test_a_site_that_is_not_there_is_one_clear_error(tmp_path):
     with Site() as site:
-        spec = make_spec(site, robots=False)
-    with pytest.raises(StudyError, match=r"cannot be had: no answer \(the connection was refused\)"):
-        Crawled(spec, tmp_path)
+        specs = [make_spec(site, robots=robots) for robots in (False, True)]
+    for number, spec in enumerate(specs):
+        with pytest.raises(StudyError, match=r"cannot be had: no answer \(127.0.0.1 refused the connection\). Are the"):
+            Crawled(spec, tmp_path / str(number))
 
 
 @pytest.fixture
