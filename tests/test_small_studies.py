@@ -6,7 +6,7 @@ import made_shop
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from pipeline import copy_project, dvc, edit
+from pipeline import TINY_LABELS, copy_project, dvc, edit
 
 from lib.report.guard import LEFT_OUT
 
@@ -39,7 +39,13 @@ def pages(tmp_path_factory):
     params = yaml.safe_load((root / "params.yaml").read_text())
     line = params["runs"]["core"][0] | {"variants": ["naive", "linear"]}
     shop = {"source": "data/shop", "weights": "lib/demo_shop/weights.safetensors"}
-    edit(root / "params.yaml", study={"shop": shop}, others={}, runs={"core": [line]})
+    edit(
+        root / "params.yaml",
+        study={"shop": shop},
+        others={},
+        runs={"core": [line]},
+        labels=params["labels"] | TINY_LABELS,
+    )
     notebook = root / "notebooks/03_text_features.ipynb"
     shows = f'"print({SHOWN!r})\\n",'
     notebook.write_text(notebook.read_text().replace('"counts = pd.', f'{shows}\n    "counts = pd.', 1))
