@@ -23,9 +23,17 @@ if TYPE_CHECKING:
 _ZIP_DATE, _ZIP_UNIX, _ZIP_MODE = (1980, 1, 1, 0, 0, 0), 3, 0o644 << 16
 """What zipfile would take from the clock, the platform and the umask."""
 
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+UNWRITABLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG),
+)
+"""Why a file cannot be written, for which its user can do something."""
+
 _FULL_BYTES = 2**16  # a disk with less room is full
 _REMEDY = "Make room there, or let this user write there, and run it again."
+
+MANIFEST = "manifest.json"
+"""The file of a folder that holds the hashes of all others."""
 
 BLANK = {name: [""] for name in ("difference", "effect", "mean", "low", "high", "train_size", "seeds")}
 """Columns of tables that hold numbers, and nothing where there is none."""
@@ -35,21 +43,24 @@ BLANK = {name: [""] for name in ("difference", "effect", "mean", "low", "high", 
 def whole(path: Path) -> Iterator[Path]:
     """Yield a temporary file or folder name beside `path` that takes its place on success only.
 
-    The body creates the yielded name, as a file or as a folder. What stood at `path` is replaced. What a process that
-    was killed has left of the same name is removed.
+    The body creates the yielded name, as a file or as a folder. What stood at `path` is replaced; but a file never
+    takes the place of a folder. What a process that was killed has left of the same name is removed.
 
     Raises
     ------
     StudyError
-        If the disk is full or the folder cannot be written to, whichever library met it.
+        If the disk is full or the folder cannot be written to, whichever library met it, or if a file was to take the
+        place of a folder.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
         yield partial
-        if partial.exists() and (path.is_dir() or partial.is_dir()):
+        if partial.is_dir():
             remove(path)
+        elif partial.exists():
+            refuse_folder(path)
         partial.replace(path)
     except Exception as error:
         if reason := why_unwritable(error, path.parent):
@@ -70,7 +81,7 @@ def why_unwritable(error: BaseException, folder: Path) -> str | None:
     if isinstance(error, StudyError):
         return None
     named = getattr(error, "errno", None)
-    for code in _UNWRITABLE:
+    for code in UNWRITABLE:
         if code == named or f"(os error {code})" in str(error):
             return os.strerror(code)
     if named is None and isinstance(error, OSError | RuntimeError):
@@ -100,6 +111,12 @@ def reserve(path: Path) -> None:
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def refuse_folder(path: Path) -> None:
+    """Raise a `StudyError` if a folder stands where a file is to be written."""
+    if os.path.isdir(path):  # noqa: PTH112 (which raises nothing, whatever the name)
+        raise StudyError(f"Cannot write {path}: expected the name of a file, found a folder. It is left as it is.")
 
 
 def _sweep(path: Path) -> None:
@@ -170,6 +187,36 @@ def file_sha256(path: Path) -> str:
     """Hash a file's content (SHA-256, hexadecimal)."""
     with existing(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def contents(folder: Path) -> list[str]:
+    """List what is in a folder and the folders below it, but for its manifest: names as seen from the folder."""
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted({path.relative_to(folder).as_posix() for path in found} - {MANIFEST})
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """Hash each of a folder's `contents`."""
+    return {name: file_sha256(folder / name) for name in contents(folder)}
+
+
+def check_files(folder: Path, hashes: Mapping[str, str]) -> None:
+    """Compare a folder with what `file_hashes` said of it.
+
+    Raises
+    ------
+    StudyError
+        If a file is missing, new, a link, or no longer the same; it says which.
+    """
+    found, edited = set(contents(folder)), f"{folder} is damaged or was edited."
+    for name in sorted(found.symmetric_difference(hashes)):
+        said = ("expected nothing", "found a file") if name in found else ("expected a file", "found nothing")
+        raise StudyError(f"{folder / name}: {', '.join(said)}. {edited}")
+    for name, sha256 in hashes.items():
+        if (path := folder / name).is_symlink() or not path.is_file():
+            raise StudyError(f"{path}: expected a file, found a link or a device. {edited}")
+        if (now := file_sha256(path)) != sha256:
+            raise StudyError(f"{path} is damaged or was edited: expected SHA-256 {sha256}, found {now}.")
 
 
 def write_zip(path: Path, entries: Iterable[tuple[str, bytes]]) -> int:

@@ -62,10 +62,23 @@ def make(root: Path, text: str = "plain", **changes: object) -> Made:
     return Made(folder, model, tagger)
 
 
+def promising(folder: Path, other: Path, **thresholds: float | None) -> Tagger:
+    """Write the tagger of a folder to another one, with other promises."""
+    tagger = Tagger.load(folder)
+    tagger.promises = promises(**thresholds)
+    tagger.save(other, "# A card\n")
+    return tagger
+
+
 def table(root: Path) -> pd.DataFrame:
     """The tiny catalogue's products as if they were new."""
     products = pd.read_parquet(root / "build/tiny/clean/products.parquet")
     return products.rename(columns={"text": "description"})[["product_id", "brand", "title", "description", "image"]]
+
+
+def arguments(table: Path | str, output: Path | str, *more: str) -> list[str]:
+    """Arguments of `python -m lib.tag`."""
+    return [str(table), "--catalogue", "tiny", "--precision", "0.9", "-o", str(output), *more]
 
 
 @cache

@@ -35,6 +35,22 @@ def test_a_folder_takes_the_place_of_whatever_stood_there(tmp_path, before):
     assert names(target) == ["new"]
 
 
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
+    target = tmp_path / "thesis"
+    target.mkdir()
+    (target / "chapter").write_text("years of work")
+
+    def write():
+        with files.whole(target) as partial:
+            partial.write_text("new")
+
+    message = r"Cannot write .*thesis: expected the name of a file, found a folder\. It is left as it is\."
+    with pytest.raises(StudyError, match=message):
+        write()
+    assert (target / "chapter").read_text() == "years of work"
+    assert names(tmp_path) == ["thesis"]
+
+
 def test_an_error_leaves_what_was_there_and_nothing_else(tmp_path):
     target = tmp_path / "table.parquet"
     target.write_text("old")
@@ -150,6 +166,25 @@ def test_what_a_killed_process_left_goes_with_the_next_writing_and_what_a_living
     with files.whole(tmp_path / "raw") as partial:
         partial.write_text("new")
     assert names(tmp_path) == sorted([living.name, other.name, "raw"])
+
+
+def test_a_folder_is_compared_with_its_hashes(tmp_path):
+    (tmp_path / "a/b").mkdir(parents=True)
+    for name in ("a/b/one", "a/two", "manifest.json", "a/manifest.json"):
+        (tmp_path / name).write_text(name)
+    hashes = files.file_hashes(tmp_path)
+    assert list(hashes) == ["a/b/one", "a/manifest.json", "a/two"]  # its own manifest is to hold these
+    files.check_files(tmp_path, hashes)
+    (tmp_path / "a/b/new").touch()
+    with pytest.raises(StudyError, match=r"a/b/new: expected nothing, found a file"):
+        files.check_files(tmp_path, hashes)
+    (tmp_path / "a/b/new").unlink()
+    (tmp_path / "a/two").rename(tmp_path / "two")
+    with pytest.raises(StudyError, match=r"a/two: expected a file, found nothing"):
+        files.check_files(tmp_path, hashes)
+    (tmp_path / "a/two").symlink_to(tmp_path / "two")
+    with pytest.raises(StudyError, match=r"a/two: expected a file, found a link"):
+        files.check_files(tmp_path, hashes | {"two": hashes["a/two"]})
 
 
 def test_equal_values_give_equal_bytes(tmp_path):

@@ -15,7 +15,7 @@ from lib.config.base import MAX_PHOTO_BYTES as MAX_BYTES
 from lib.exceptions import StudyError
 
 MAX_PIXELS = 50_000_000  # of a photo, as its header states them: a small file may hold a huge image
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")  # the decoders that bytes from outside may reach
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF", "TIFF")  # the decoders that bytes from outside may reach
 
 Image.init()  # Pillow knows some of these formats only after this
 

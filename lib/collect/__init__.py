@@ -1,52 +1,92 @@
 """The `collect` stage: from a source of any kind to `raw/`, whole or not at all.
 
-`rows` reads a table's file and `mapping` makes products of rows; `table` and `sites` are the kinds of source. Whatever
-the kind, this module counts, refuses what is too bad, and writes.
+`rows` reads a table's file, `cells` and `paths` what stands in a cell, and `mapping` makes products of rows; `merging`
+makes one of the rows of an id; `table` and `sites` are the kinds of source. Whatever the kind, this module counts,
+refuses what is too bad with a `survey` of the category paths, and writes.
 
-rows | mapping | table, sites | collect
+rows | cells | paths | mapping, merging, survey | table, sites | collect
 """
 
 import hashlib
+import itertools
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import pandas as pd
 
 from lib import config
+from lib.collect.mapping import Product
+from lib.collect.merging import Found, merge
+from lib.collect.paths import CategoryRule, names_of, to_levels
 from lib.collect.sites import CrawlSource, ShopSource, read_crawl, read_shop
-from lib.collect.table import TableSource, read_products
+from lib.collect.survey import Survey, refuse_too_many
+from lib.collect.table import TableSource, read_products, with_photos
 from lib.config import Strict
-from lib.config.base import FIELDS, PHOTO, REPEATED_ID, Record, Reject
-from lib.exceptions import StudyError
+from lib.config.base import FIELDS, Record, Reject
 from lib.files import whole, write_zip
 from lib.schemas import RAW_PRODUCTS, REJECTS, write_table
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads a kind of source: the keys of its section in `catalogues/NAME.yaml`, and a function of name and section."""
+    """Reads a kind of source.
+
+    Attributes
+    ----------
+    section
+        The keys of its section in `catalogues/NAME.yaml`.
+    read
+        A function of the catalogue's name, its section, and the notices that it counts.
+    photos
+        A function of name, section and products which brings their photos, where these are not read at once.
+    """
 
     section: type[Strict]
-    read: Callable[[str, Any], Iterator[Record | Reject]]
+    read: Callable[[str, Any, Counter[str]], Iterable[Record | Product | Reject]]
+    photos: Callable[[str, Any, Iterable[Product]], Iterable[Record | Reject]] | None = None
 
 
 KINDS = {
-    "table": Reader(TableSource, read_products),
+    "table": Reader(TableSource, read_products, with_photos),
     "crawl": Reader(CrawlSource, read_crawl),
     "shop": Reader(ShopSource, read_shop),
 }
 
 
+class Photo(NamedTuple):
+    """Where a photo is in the temporary file; the hash of its bytes comes first, so that they sort by content."""
+
+    digest: str
+    offset: int
+    size: int
+
+
 @dataclass(frozen=True)
 class Summary:
-    """What was collected: counts of products, of photos, and of rejects by reason."""
+    """What was collected.
+
+    Attributes
+    ----------
+    products, photos
+        How many.
+    rejects
+        Their counts by reason.
+    notices
+        How often something was met that a user should know, by what it is and the key that changes it. Two summaries
+        are equal whatever was noticed.
+    survey
+        The category paths.
+    """
 
     products: int
     photos: int
     rejects: dict[str, int]
+    notices: dict[str, int] = field(default_factory=dict, compare=False)
+    survey: Survey | None = field(default=None, compare=False, repr=False)
 
 
 def collect(name: str) -> Summary:
@@ -56,68 +96,73 @@ def collect(name: str) -> Summary:
     ------
     StudyError
         If the source is missing, damaged or lacks a field that the catalogue's file names, if it holds no product, or
-        if more than `clean.max_reject_share` of what it holds is rejected. Nothing is written then.
+        if more than `clean.max_reject_share` of what it holds is rejected, or lacks a level. Nothing is written then.
     """
     max_share = config.load_params().clean.max_reject_share
     kind = KINDS[config.load_catalogue(name).kind]
-    items = kind.read(name, config.load_section(name, kind.section))
+    section, notices = config.load_section(name, kind.section), Counter[str]()
+    rule = getattr(section, "categories", CategoryRule())
     with whole(config.build_dir(name, "raw")) as folder:
-        products, rejects = _write_raw(folder, items)
-        lost = rejects[~rejects["reason"].str.startswith(PHOTO)]  # a lost photo does not cost its product
-        count = len(products) + len(lost)
-        if not count:
-            raise StudyError(f"The source of the catalogue '{name}' holds no product.")
-        if len(lost) / count > max_share:
-            examples = lost.groupby("reason").agg(count=("reason", "size"), example=("detail", "first"))
-            lines = [f"  {reason}: {row['count']:,}, such as {row['example']}" for reason, row in examples.iterrows()]
-            raise StudyError(
-                f"{len(lost):,} of {count:,} records of the catalogue '{name}' were rejected, more than the "
-                f"{max_share:.2%} that params.yaml allows (clean.max_reject_share):\n" + "\n".join(lines)
-            )
-    reasons = rejects["reason"].value_counts().sort_index()
-    return Summary(len(products), int(products["image"].notna().sum()), {str(k): int(v) for k, v in reasons.items()})
+        folder.mkdir(parents=True)
+        with tempfile.TemporaryFile(dir=folder) as spool:
+            read, rejects = _spool(kind.read(name, section, notices), spool)
+            found, repeated = merge(read, notices)
+            records = [record for record, _ in found]
+            survey = Survey.of(records, rule, max_share, notices)
+            refused = survey.rejects(records)
+            rejects += [*repeated, *refused.values()]
+            refuse_too_many(name, rejects, survey)
+            kept = [one for place, one in enumerate(found) if place not in refused]
+            if kind.photos:
+                kept, lost = _spool(kind.photos(name, section, itertools.starmap(Product, kept)), spool)
+                rejects += lost
+            products = _write_products(folder, kept, spool, rule)
+        rejects.sort(key=lambda reject: (reject.reason, reject.product_id or "", reject.detail))
+        table = pd.DataFrame([astuple(reject) for reject in rejects], columns=list(REJECTS.columns), dtype="str")
+        write_table(folder / "rejects.parquet", table, REJECTS)
+    reasons = Counter(reject.reason for reject in rejects)
+    return Summary(
+        products=len(products),
+        photos=int(products["image"].notna().sum()),
+        rejects=dict(reasons),
+        notices=survey.notices(),
+        survey=survey,
+    )
 
 
-def _write_raw(folder: Path, items: Iterable[Record | Reject]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write products, photos and rejects into `folder`, which is made; return both tables.
-
-    Texts are held in memory; photos go through a temporary file, for they are written in the order of the ids. Rows are
-    sorted by id, then by content, so that the order in the source has no say in which of two equal ids stays.
-    """
-    folder.mkdir(parents=True)
-    rows: list[tuple[object, ...]] = []
+def _spool(items: Iterable[Record | Product | Reject], spool: IO[bytes]) -> tuple[list[Found], list[Reject]]:
+    """Hold texts in memory and put photos into a file, for they are written in the order of the ids."""
+    found: list[Found] = []
     rejects: list[Reject] = []
-    content = [*FIELDS, "photo"]
-    with tempfile.TemporaryFile(dir=folder) as spool:
-        for item in items:
-            if isinstance(item, Reject):
-                rejects.append(item)
-                continue
-            fields, photo = (getattr(item, name) for name in FIELDS), item.photo
-            digest = hashlib.sha256(photo or b"").hexdigest()
-            rows.append((*fields, digest, spool.tell(), -1 if photo is None else spool.write(photo)))
-        found = pd.DataFrame(rows, columns=[*content, "offset", "size"]).astype(dict.fromkeys(FIELDS, "str"))
-        found = found.sort_values(content, na_position="first", kind="stable", ignore_index=True)
-        kinds = found.groupby(content, dropna=False).ngroup()
-        same = kinds == kinds.groupby(found["product_id"]).transform("first")
-        repeated = found.duplicated("product_id")
-        for product_id, equal in zip(found["product_id"][repeated], same[repeated], strict=True):
-            detail = f"{'the same' if equal else 'other'} content than the one that is kept"
-            rejects.append(Reject(product_id, REPEATED_ID, detail))
-        products = found[~repeated].reset_index(drop=True)
-        names = [None if size < 0 else f"{number:07d}.jpg" for number, size in enumerate(products["size"])]
-        products["image"] = pd.Series(names, dtype="str")
+    for item in items:
+        if isinstance(item, Reject):
+            rejects.append(item)
+        elif isinstance(item, Product):
+            found.append(item)
+        elif item.photo is None:
+            found.append((item, None))
+        else:
+            photo = Photo(hashlib.sha256(item.photo).hexdigest(), spool.tell(), spool.write(item.photo))
+            found.append((replace(item, photo=None), photo))
+    return found, rejects
 
-        def photos() -> Iterator[tuple[str, bytes]]:
-            for name, offset, size in zip(names, products["offset"], products["size"], strict=True):
-                if name:
-                    spool.seek(offset)
-                    yield name, spool.read(size)
 
-        write_zip(folder / "images.zip", photos())
-    products = products[[*FIELDS, "image"]]
-    rejected = sorted(rejects, key=lambda reject: (reject.reason, reject.product_id or "", reject.detail))
-    rejects_table = pd.DataFrame([astuple(reject) for reject in rejected], columns=list(REJECTS.columns), dtype="str")
+def _write_products(folder: Path, kept: list[Found], spool: IO[bytes], rule: CategoryRule) -> pd.DataFrame:
+    """Write the products, in the order of their ids, and their photos; return their table."""
+    kept.sort(key=lambda one: one[0].product_id)
+    names = [None if photo is None else f"{number:07d}.jpg" for number, (_, photo) in enumerate(kept)]
+    rows = [
+        (record.product_id, record.brand, record.title, record.description, *to_levels(names_of(record), rule), image)
+        for (record, _), image in zip(kept, names, strict=True)
+    ]
+    products = pd.DataFrame(rows, columns=[*FIELDS, "image"], dtype="str")
+
+    def photos() -> Iterator[tuple[str, bytes]]:
+        for image, (_, photo) in zip(names, kept, strict=True):
+            if image and isinstance(photo, Photo):
+                spool.seek(photo.offset)
+                yield image, spool.read(photo.size)
+
+    write_zip(folder / "images.zip", photos())
     write_table(folder / "products.parquet", products, RAW_PRODUCTS)
-    write_table(folder / "rejects.parquet", rejects_table, REJECTS)
-    return products, rejects_table
+    return products

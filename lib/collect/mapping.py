@@ -1,81 +1,28 @@
-"""From a row of a table to a product, as the mapping of columns in `catalogues/NAME.yaml` says.
+"""From a row of a table to a product, as the mapping of columns in `catalogues/NAME.yaml` says."""
 
-Category paths may be of any depth, one text or a list of names; they become three levels here.
-"""
-
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple, Self
+import re
+from collections import Counter
+from functools import cached_property
+from sys import intern
+from typing import Any, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
+from lib.collect.cells import fields, first_address, get, text_of
+from lib.collect.paths import MEANINGLESS, CategoryRule, Ids, Names, folded, read_paths, settle
 from lib.collect.rows import Row
 from lib.config import LEVELS, Strict
-from lib.config.base import CATEGORY_DEPTH, INVALID, MISSING_ID, Record, Reject
-from lib.crawl.products import load_json
+from lib.config.base import INVALID, MISSING_ID, Origin, Record, Reject
 
-Categories = tuple[str | None, str | None, str | None]
+__all__ = ["CategoryRule", "Columns", "Product", "TableMapping", "fields", "get", "left_out", "to_product"]
 
-
-class CategoryRule(Strict):
-    """How a category path becomes three levels.
-
-    `separator` parts the names of a path that is one text. Names in `leave_out`, such as *Home*, are no category,
-    wherever they stand. A path with more than three names is refused, or cut to its first three.
-    """
-
-    separator: Annotated[str, Field(min_length=1)] = ">"
-    leave_out: tuple[str, ...] = ()
-    deeper: Literal["refuse", "cut"] = "refuse"
-
-
-class TooDeep(ValueError):
-    """A category path has more levels than are taken."""
-
-
-def split_path(path: str, rule: CategoryRule) -> list[str]:
-    """Split a path that is one text, or a JSON list of names.
-
-    >>> split_path("Home >> Women >> Shoes", CategoryRule(separator=">>"))
-    ['Home', 'Women', 'Shoes']
-    >>> split_path('["Women", "Shoes"]', CategoryRule())
-    ['Women', 'Shoes']
-    """
-    names: Any = None
-    if path.lstrip().startswith("["):
-        with suppress(ValueError):
-            names = load_json(path)
-    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-        names = path.split(rule.separator)
-    return [name.strip() for name in names]
-
-
-def to_levels(names: Sequence[str], rule: CategoryRule) -> Categories:
-    """Return the three levels of a path; what a shallower one lacks is None, and later costs the product its place.
-
-    Raises
-    ------
-    TooDeep
-        If the path is deeper, and the rule refuses that.
-
-    Examples
-    --------
-    >>> to_levels(["Home", "Women", "Shoes"], CategoryRule(leave_out=("Home",)))
-    ('Women', 'Shoes', None)
-    >>> to_levels(["Women", "Shoes", "Boots", "Ankle"], CategoryRule(deeper="cut"))
-    ('Women', 'Shoes', 'Boots')
-    """
-    left_out = {name.strip().casefold() for name in rule.leave_out}
-    kept = [name for name in names if name.strip() and name.strip().casefold() not in left_out]
-    if len(kept) > len(LEVELS) and rule.deeper == "refuse":
-        raise TooDeep(f"its category path has {len(kept)} levels, not {len(LEVELS)}: {' > '.join(kept)}")
-    first, second, third = (*kept[: len(LEVELS)], *[None] * len(LEVELS))[: len(LEVELS)]
-    return first, second, third
+_SHOWN_CELL = 200  # characters of a category's cell that are kept for messages
+_ROUNDED_ID = re.compile(r"\d(?:[.,]\d+)?E\+?\d{1,2}", re.IGNORECASE)
+_LINE_BREAK = re.compile(r"\\r\\n|\\n")
 
 
 class Columns(Strict):
-    """Which column of a table holds what; a dot goes into a nested object.
+    """Which column of a table holds what; a dot goes into a nested object, and `[0]` into a list.
 
     The categories stand in three columns, or as a path in the one that is called `category`. `image` holds the name
     of a photo's file, or its address. What the table lacks is left out, but for `id`: it decides what is tested on, so
@@ -112,18 +59,36 @@ class Level1Instead(Strict):
 class TableMapping(Strict):
     """All that turns a row into a product.
 
-    `image_name` makes the name of a photo's file, or its address, from a product's id, where no column has it.
+    Attributes
+    ----------
+    missing
+        What a cell, or a name of a path, holds that has nothing to say; in any letter case.
+    language
+        The beginning of the tag, such as `en`, of what is taken where a field has several languages.
+    leave_out_rows
+        By column, the values of rows that are no products.
+    image_name
+        Makes the name of a photo's file, or its address, from a product's id, where no column has it.
     """
 
     columns: Columns
     categories: CategoryRule = CategoryRule()
+    missing: tuple[str, ...] = ("nan", "null", "none", "n/a", "#n/a", "-", "--")
+    language: str | None = None
+    leave_out_rows: dict[str, tuple[str | int | float | bool, ...]] = Field(default_factory=dict)
     level_1_instead: Level1Instead | None = None
     image_name: str | None = None
 
     def named(self) -> dict[str, str]:
         """Return the columns of the table that are asked for, by the key in the catalogue's file that names them."""
         named = {f"columns.{key}": column for key, column in self.columns.model_dump().items() if column is not None}
+        named |= {f"leave_out_rows.{column}": column for column in self.leave_out_rows}
         return named | ({"level_1_instead.column": self.level_1_instead.column} if self.level_1_instead else {})
+
+    @cached_property
+    def says_nothing(self) -> frozenset[str]:
+        """What is missing, folded."""
+        return frozenset(map(folded, self.missing))
 
 
 class Product(NamedTuple):
@@ -133,84 +98,81 @@ class Product(NamedTuple):
     image: str | None
 
 
-def to_product(row: Row, mapping: TableMapping) -> Product | Reject:
-    """Map a row to a product, or say why it is none."""
-    columns, product_id, where = mapping.columns, None, f"{row.where}: " if row.where else ""
+def left_out(row: Row, mapping: TableMapping) -> bool:
+    """Say whether a row is no product, by what stands in it."""
+    return any(
+        folded(str(get(row.values, column))) in {folded(str(value)) for value in values}
+        for column, values in mapping.leave_out_rows.items()
+    )
+
+
+def to_product(
+    row: Row, mapping: TableMapping, ids: Ids | None = None, notices: Counter[str] | None = None
+) -> Product | Reject:
+    """Map a row to a product, or say why it is none.
+
+    Parameters
+    ----------
+    row
+        The row.
+    mapping
+        What its columns mean.
+    ids
+        Which category path an id stands for (`lib.collect.paths.load_ids`).
+    notices
+        Counts what was noticed.
+    """
+    columns, where = mapping.columns, f"{row.where}: " if row.where else ""
+    counts: Counter[str] = Counter() if notices is None else notices
+
+    def text(column: str | None) -> str | None:
+        found = text_of(get(row.values, column), column, mapping.language) if column is not None else None
+        if found is not None and folded(found) in mapping.says_nothing:
+            counts[MEANINGLESS] += 1
+            return None
+        return found
+
+    product_id = None
     try:
-        product_id = (_text(row.values, columns.id) or "").strip()
+        product_id = (text(columns.id) or "").strip()
         if not product_id:
             return Reject(None, MISSING_ID, f"{where}'{columns.id}' is missing or empty")
-        brand, title, description, image = (
-            _text(row.values, column) for column in (columns.brand, columns.title, columns.description, columns.image)
-        )
-        levels, instead = _levels(row.values, columns, mapping.categories), mapping.level_1_instead
-        if instead and (value := _text(row.values, instead.column)) in instead.values:
-            levels = (value, *levels[1:])
-    except TooDeep as error:
-        return Reject(product_id, CATEGORY_DEPTH, f"{where}{error}")
+        brand, title, description = text(columns.brand), text(columns.title), text(columns.description)
+        if description and "\\n" in description:
+            description = _LINE_BREAK.sub("\n", description)  # as WooCommerce writes them
+        names, cell = _names(row.values, mapping, ids or {}, title, counts)
+        if (instead := mapping.level_1_instead) and (value := text(instead.column)) in instead.values:
+            names = (value, *names[1:])
+        image = None
+        if columns.image is not None:
+            image = first_address(get(row.values, columns.image), columns.image)
+            image = None if folded(image or "") in mapping.says_nothing else image
     except ValueError as error:
         return Reject(product_id, INVALID, f"{where}{error}")
     if mapping.image_name is not None:
         image = mapping.image_name.replace("{id}", product_id)
-    return Product(Record(product_id, brand, title, description, *levels, photo=None), image and image.strip())
+    if _ROUNDED_ID.fullmatch(product_id):
+        counts["ids such as 1.23E+12, which a spreadsheet has rounded: write them as text (columns.id)"] += 1
+    first, second, third = (*names[: len(LEVELS)], None, None, None)[: len(LEVELS)]
+    origin = Origin(row.where, intern(cell), names)
+    return Product(
+        Record(product_id, brand, title, description, first, second, third, None, origin), image and image.strip()
+    )
 
 
-def _levels(values: dict[str, Any], columns: Columns, rule: CategoryRule) -> Categories:
-    if columns.category is None:
-        return _text(values, columns.level_1), _text(values, columns.level_2), _text(values, columns.level_3)
-    path = get(values, columns.category)
-    if not (isinstance(path, list | tuple) and all(isinstance(name, str) for name in path)):
-        path = split_path(_text(values, columns.category) or "", rule)
-    return to_levels([checked(name, columns.category) for name in path], rule)
-
-
-def _text(values: dict[str, Any], column: str | None) -> str | None:
-    value = get(values, column) if column is not None else None
-    if isinstance(value, float):
-        if value != value:  # not a number: how a table of numbers says that there is none
-            return None
-        # A column of whole numbers of which one is missing becomes one of fractions in many programs.
-        value = int(value) if value.is_integer() else value
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return checked(value, column)
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        return str(value)
-    raise ValueError(f"'{column}' should be text, got {type(value).__name__}")
-
-
-def checked(text: str, column: str | None) -> str:
-    """Return a text that every file can hold, and every reader of one reads to its end.
-
-    Raises
-    ------
-    ValueError
-        If it is not, with the name of its column.
-    """
-    if "\0" in text:
-        raise ValueError(f"'{column}' holds a NUL character")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"'{column}' is not valid Unicode: {error.reason}") from error
-    return text
-
-
-def get(values: dict[str, Any], column: str) -> Any:
-    """Follow a dotted name into nested objects; `None` if it leads nowhere."""
-    if column in values:
-        return values[column]
-    node: Any = values
-    for key in column.split("."):
-        node = node.get(key) if isinstance(node, dict) else None
-    return node
-
-
-def fields(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """List the dotted names of an object's values."""
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from fields(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key
+def _names(
+    values: dict[str, Any], mapping: TableMapping, ids: Ids, title: str | None, counts: Counter[str]
+) -> tuple[Names, str]:
+    """Return the names of a row's category path, of any depth, and its cell for messages."""
+    columns, nothing = mapping.columns, mapping.says_nothing
+    if columns.category is not None:
+        cell = get(values, columns.category)
+        paths = read_paths(cell, mapping.categories, ids, columns.category, mapping.language)
+        shown = cell if isinstance(cell, str) else "" if cell is None else str(cell)
+        return settle(paths, mapping.categories, nothing, title, counts), shown[:_SHOWN_CELL]
+    levels = [text_of(get(values, level), level, mapping.language) for level in map(columns.__getattribute__, LEVELS)]
+    names = [level if level and level.strip() and folded(level) not in nothing else None for level in levels]
+    counts[MEANINGLESS] += sum(folded(level) in nothing for level in levels if level)
+    while names and names[-1] is None:
+        names.pop()
+    return tuple(names), ""

@@ -1,98 +1,56 @@
-"""Readers of a table's file (CSV, TSV, JSON lines, Parquet), a row at a time, whatever its size."""
+"""Readers of a table's file, a row at a time, whatever its format and size; and what an unknown file seems to hold.
 
-import codecs
-import csv
-import gzip
-import io
-import itertools
-import json
+unpacking (bytes) | layout (formats, encodings) | delimited, json_text, feeds, sheets | rows (Parquet, and all of them)
+"""
+
 import re
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePath
-from typing import IO, Annotated, Any, AnyStr, Literal, NamedTuple, get_args
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import AfterValidator
 from tqdm import tqdm
 
-from lib.config.base import INVALID, PROGRESS_SECONDS, Reject
-from lib.crawl.products import load_json
-from lib.exceptions import StudyError, nearest
+from lib.collect.delimited import first_lines, look, read_csv
+from lib.collect.feeds import read_xml
+from lib.collect.json_text import lists_in, load_literal, read_json, read_json_lines
+from lib.collect.layout import (
+    DELIMITERS,
+    FileKeys,
+    Format,
+    Inside,
+    Layout,
+    Row,
+    Table,
+    as_yaml,
+    guess_format,
+    sniff_encoding,
+    tell_format,
+)
+from lib.collect.sheets import read_sheet
+from lib.collect.unpacking import present, unpacked
+from lib.config.base import PROGRESS_SECONDS, Reject
+from lib.exceptions import StudyError
 
-Format = Literal["csv", "tsv", "jsonl", "parquet"]
+__all__ = [
+    "FileKeys",
+    "Inside",
+    "Layout",
+    "Row",
+    "Table",
+    "guess_format",
+    "load_literal",
+    "present",
+    "read_rows",
+    "sniff",
+]
 
-_SUFFIXES = {".tab": ".tsv", ".ndjson": ".jsonl", ".pq": ".parquet"}  # other ends of names
-_GZIP = b"\x1f\x8b"
-_MAX_LINE = 16 * 2**20  # characters or bytes; a longer line is no product
 _BROKEN_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
+_SHOWN = 100  # characters of a line that a message quotes
 _BATCH = 1024  # rows of Parquet that are held at once
-_UNDECODED = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of bytes that are no text
-
-# Where the files of a source are
-
-
-def _inside(name: str) -> str:
-    if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
-        raise ValueError(f"expected a name below the catalogue's source folder. Got '{name}' instead")
-    return name
-
-
-Inside = Annotated[str, AfterValidator(_inside)]
-"""A name below the source folder, which is all that DVC watches for changes."""
-
-
-def present(path: Path) -> Path:
-    """Return `path`, or raise a `StudyError` that names the file or folder beside it which is nearest."""
-    if path.exists():
-        return path
-    if path.parent.is_file():
-        raise StudyError(f"{path.parent} is a file; the source of a catalogue is the folder that holds its files.")
-    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-    raise StudyError(
-        f"{path} is missing.{nearest(path.name, beside)} The catalogue's file names it below the source folder; "
-        "`make data` brings the files of the real catalogue."
-    )
-
-
-# Tables
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a file holds its rows. The encoding and the delimiter are those of CSV and TSV; None stands for the usual."""
-
-    format: Format
-    encoding: str | None = None
-    delimiter: str | None = None
-
-
-class Row(NamedTuple):
-    """One row, and its place in the file for messages, if it has one."""
-
-    where: str
-    values: dict[str, Any]
-
-
-class Table(NamedTuple):
-    """The rows of a file; `fields` are its columns, or None where only the rows tell what they have."""
-
-    fields: list[str] | None
-    rows: Iterator[Row | Reject]
-
-
-def guess_format(file: str) -> Format | None:
-    """Tell a file's format from the end of its name.
-
-    >>> guess_format("products.CSV.gz"), guess_format("products.xlsx")
-    ('csv', None)
-    """
-    suffix = Path(file.lower().removesuffix(".gz")).suffix
-    formats: dict[str, Format] = {f".{name}": name for name in get_args(Format)}
-    return formats.get(_SUFFIXES.get(suffix, suffix))
 
 
 def read_rows(path: Path, layout: Layout, wanted: set[str]) -> Table:
@@ -101,9 +59,9 @@ def read_rows(path: Path, layout: Layout, wanted: set[str]) -> Table:
     Parameters
     ----------
     path
-        The file; text may be compressed by gzip.
+        The file; it may be compressed by gzip or bzip2, or be the only one in a zip archive.
     layout
-        Its format, and how CSV is written.
+        What is known of how it holds its rows; the file itself tells the rest.
     wanted
         The columns that are needed; others of a Parquet file are not read.
 
@@ -112,122 +70,84 @@ def read_rows(path: Path, layout: Layout, wanted: set[str]) -> Table:
     StudyError
         If the file is missing, empty, damaged, or not of this format or encoding; some of it only as rows are read.
     """
-    if present(path).is_dir():
-        raise StudyError(f"{path} is a folder; a file was expected.")
-    if not path.stat().st_size:
-        raise StudyError(f"{path} is empty.")
+    told, certain = tell_format(path)
+    if layout.format and (certain or layout.format in ("parquet", "xlsx")) and layout.format != told:
+        return _doubted(path, layout, wanted, told if certain else None)
+    if not layout.format:
+        layout = replace(layout, format=told) if certain else _told_by_content(path, layout, told)
+    return _read(path, layout, wanted)
+
+
+def sniff(path: Path) -> Layout:
+    """Tell how a file of which nothing is known holds its rows, as far as it shows.
+
+    Raises
+    ------
+    StudyError
+        If the file holds no table, or cannot be read.
+    """
+    told, certain = tell_format(path)
+    if not certain:
+        return look(path, sniff_encoding(path)).layout
+    lists = lists_in(path) if told == "json" else []
+    return Layout(told, sheet=lists[0] if len(lists) > 1 else None)
+
+
+def _read(path: Path, layout: Layout, wanted: set[str]) -> Table:
+    """Read a file of a format that is known."""
     if layout.format == "parquet":
         return _read_parquet(path, wanted)
-    if layout.format == "jsonl":
-        return Table(None, _json_rows(path))
-    return _read_csv(path, layout, wanted)
-
-
-def _lines(path: Path, read: Callable[[IO[bytes]], IO[AnyStr]]) -> Iterator[AnyStr]:
-    """Yield the lines of a file that may be compressed."""
-    size = path.stat().st_size
-    with (
-        path.open("rb") as file,
-        tqdm(total=size, desc=path.name, unit="B", unit_scale=True, mininterval=PROGRESS_SECONDS) as bar,
-    ):
-        unpacked = gzip.GzipFile(fileobj=file) if file.peek(2).startswith(_GZIP) else file
-        try:
-            lines = read(io.BufferedReader(unpacked))
-            for number in itertools.count(1):
-                if not (line := lines.readline(_MAX_LINE)):
-                    break
-                if len(line) == _MAX_LINE:
-                    raise StudyError(f"{path}: line {number} is longer than {_MAX_LINE:,} characters.")
-                bar.update(file.tell() - bar.n)
-                yield line
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise StudyError(f"{path} is truncated or damaged: {error}.") from error
-
-
-# JSON lines
-
-
-def _json_rows(path: Path) -> Iterator[Row | Reject]:
-    for number, line in enumerate(_lines(path, lambda file: file), 1):
-        if not line.strip():
-            continue
-        try:
-            row = load_json(line.decode(json.detect_encoding(line), "surrogatepass"))  # as json.loads does
-            if not isinstance(row, dict):
-                raise ValueError(f"expected an object, got {type(row).__name__}")
-        except ValueError as error:
-            yield Reject(None, INVALID, f"line {number}: {error}")
-            continue
-        yield Row(f"line {number}", row)
-
-
-# CSV and TSV
-
-
-def _read_csv(path: Path, layout: Layout, wanted: set[str]) -> Table:
-    """Read the line of names; the rows follow from the same reader."""
-    delimiter = layout.delimiter or ("\t" if layout.format == "tsv" else ",")
-    csv.field_size_limit(_MAX_LINE)
-    reader = csv.reader(_decoded(path, layout.encoding), delimiter=delimiter, strict=True)
-    try:
-        names = [name.strip() for name in next(reader, [])]
-    except csv.Error as error:
-        raise StudyError(f"{path}: line 1, which should name the columns, cannot be read: {error}.") from error
-    if not any(names):
-        raise StudyError(f"{path}: line 1 should name the columns, and is blank.")
+    if layout.format in _WITHOUT_NAMES:
+        return Table(None, _WITHOUT_NAMES[layout.format](path, layout))
+    table = read_sheet(path, layout) if layout.format == "xlsx" else read_csv(path, layout)
+    names = table.fields or []
     _refuse_repeats(path, names, wanted)
-    return Table(names, _csv_rows(reader, names))
+    if layout.format != "xlsx" and wanted - set(names):
+        seen, used = look(path, layout.encoding).layout.as_keys(), layout.as_keys()
+        other = {key: value for key, value in seen.items() if key != "format" and used.get(key) != value}
+        if other:
+            first = first_lines(path, layout.encoding)[0].strip()
+            table = table._replace(hint=f"Its line 1 is {first[:_SHOWN]!r}. With {as_yaml(other)} it could be read.")
+    return table
 
 
-def _csv_rows(reader: Any, names: list[str]) -> Iterator[Row | Reject]:
-    """Yield rows in which an empty cell is None: CSV has no other way to say that there is nothing.
+_WITHOUT_NAMES: dict[Format, Callable[[Path, Layout], Iterator[Row | Reject]]] = {
+    "json": read_json,
+    "jsonl": read_json_lines,
+    "xml": read_xml,
+}
+"""Formats in which each row has its own fields."""
 
-    Of a bad row each line is rejected: a quote that is not closed swallows rows, which should all count.
-    """
-    while True:
-        first, problem = reader.line_num + 1, ""
-        cells: list[str] | None = []
+
+def _told_by_content(path: Path, layout: Layout, told: Format | None) -> Layout:
+    """Settle what text is that neither its bytes nor, for sure, its name tell."""
+    if layout.delimiter:
+        return replace(layout, format=told if told in DELIMITERS else "csv")
+    if told in DELIMITERS:  # a comma is not taken for another mark, but a table of tabs is one, whatever its name
+        names = "".join(first_lines(path, layout.encoding)[layout.skip_lines :][:1])
+        has = [form for form, delimiter in DELIMITERS.items() if delimiter in names]
+        return replace(layout, format=has[0] if len(has) == 1 else told)
+    seen, columns = look(path, layout.encoding)
+    if told and columns < 2:
+        return replace(layout, format=told)
+    return replace(layout, format=seen.format, delimiter=seen.delimiter)
+
+
+def _doubted(path: Path, layout: Layout, wanted: set[str], told: Format | None) -> Table:
+    """Read a file as is said, though its bytes say otherwise; where that fails, the message says so."""
+    doubt = f"`format` says {layout.format}, and its first bytes are those of {told or 'text'}"
+    if {layout.format, told} & {"parquet", "xlsx"}:
+        raise StudyError(f"{path} is not what the catalogue's file says: {doubt}.")
+    table = _read(path, layout, wanted)
+
+    def rows() -> Iterator[Row | Reject]:
         try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            problem = str(error)
-        if cells is None:
-            return
-        if cells and len(cells) != len(names):
-            problem = f"expected {len(names)} fields, got {len(cells)}"
-        if problem and reader.line_num > first:
-            problem += f" in the row of lines {first} to {reader.line_num}; is a quote not closed?"
-        if problem:
-            yield from (Reject(None, INVALID, f"line {n}: {problem}") for n in range(first, reader.line_num + 1))
-        elif cells:
-            yield Row(f"line {first}", {name: cell or None for name, cell in zip(names, cells, strict=True)})
+            for row in table.rows:
+                yield replace(row, detail=f"{row.detail} ({doubt})") if isinstance(row, Reject) else row
+        except StudyError as error:
+            raise StudyError(f"{error} ({doubt}.)") from error
 
-
-def _decoded(path: Path, encoding: str | None) -> Iterator[str]:
-    """Yield lines of text. A table of another encoding than was said is all wrong, even where it looks right."""
-    used, number = [""], 0
-
-    def read(file: IO[bytes]) -> IO[str]:
-        start: bytes = file.peek(2)[:2]  # type: ignore[attr-defined]
-        marked = encoding is None and start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        name = "utf-16" if marked else codecs.lookup(encoding or "utf-8").name
-        used[0] = "utf-8-sig" if name == "utf-8" else name  # as a spreadsheet writes it, with a mark at the beginning
-        return io.TextIOWrapper(file, used[0], errors="surrogateescape", newline="")
-
-    try:
-        for number, line in enumerate(_lines(path, read), 1):
-            if bad := _UNDECODED.search(line):
-                place = len(line[: bad.start()].encode(used[0].removesuffix("-sig"), "surrogateescape")) + 1
-                raise _wrong_encoding(path, used[0], f"byte {place} of line {number} is 0x{ord(bad[0]) & 0xFF:02x}")
-            yield line
-    except UnicodeError as error:
-        problem = f"after line {number}, {getattr(error, 'reason', error)}"
-        raise _wrong_encoding(path, used[0], problem) from error
-
-
-def _wrong_encoding(path: Path, encoding: str, problem: str) -> StudyError:
-    name = encoding.removesuffix("-sig")
-    return StudyError(f"{path} is not {name}: {problem}. Name its encoding in the catalogue's file, such as cp1252.")
+    return table._replace(rows=rows(), hint=f"{table.hint} {doubt}.".strip())
 
 
 # Parquet
@@ -235,11 +155,12 @@ def _wrong_encoding(path: Path, encoding: str, problem: str) -> StudyError:
 
 def _read_parquet(path: Path, wanted: set[str]) -> Table:
     try:
-        file = pq.ParquetFile(path)
+        with unpacked(path) as opened:
+            file = pq.ParquetFile(path if opened.file.seekable() else opened.seekable())
         names, leaves = file.schema_arrow.names, list(_leaves(file.schema_arrow))
     except _BROKEN_PARQUET as error:
         raise StudyError(f"{path} is damaged, or not a Parquet file: {error}") from error
-    needed = {name if name in names else name.partition(".")[0] for name in wanted}
+    needed = {name if name in names else re.split(r"[.\[]", name)[0] for name in wanted}
     _refuse_repeats(path, names, needed)
 
     def rows() -> Iterator[Row]:

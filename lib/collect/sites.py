@@ -3,6 +3,7 @@
 The shop is opened on this machine and crawled like any other site.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -13,6 +14,7 @@ from pydantic import Field
 
 from lib import config
 from lib.collect.mapping import CategoryRule, Columns, TableMapping, to_product
+from lib.collect.paths import Ids, load_ids
 from lib.collect.rows import Row
 from lib.config import Strict
 from lib.config.base import Record, Reject
@@ -29,7 +31,7 @@ class CrawlSource(CrawlSpec):
     categories: CategoryRule = CategoryRule()
 
 
-def read_crawl(name: str, source: CrawlSource) -> Iterator[Record | Reject]:
+def read_crawl(name: str, source: CrawlSource, notices: Counter[str] | None = None) -> Iterator[Record | Reject]:
     """Yield the products of a site, and a reject for each page or photo that could not be had.
 
     What was fetched stays in `build/NAME/work/crawl/`, and is used again for `cache_hours`.
@@ -42,10 +44,14 @@ def read_crawl(name: str, source: CrawlSource) -> Iterator[Record | Reject]:
     key = fingerprint([source.hosts, source.user_agent])
     folder = config.build_dir(name, "work", "crawl", key)
     forget_others(folder)
-    return read_site(source, folder)
+    rule = source.categories
+    ids = load_ids(config.studied(name).source / rule.ids, rule) if rule.ids else None
+    return read_site(source, folder, notices, ids)
 
 
-def read_site(source: CrawlSource, folder: Path) -> Iterator[Record | Reject]:
+def read_site(
+    source: CrawlSource, folder: Path, notices: Counter[str] | None = None, ids: Ids | None = None
+) -> Iterator[Record | Reject]:
     """Yield what a crawl finds as records, with what was fetched kept in `folder`."""
     names = {name: name for name in ("brand", "title", "description", "category")}
     mapping = TableMapping(columns=Columns(id="product_id", **names), categories=source.categories)
@@ -53,7 +59,7 @@ def read_site(source: CrawlSource, folder: Path) -> Iterator[Record | Reject]:
         if isinstance(found, Reject):
             yield found
             continue
-        item = to_product(Row("", asdict(found.product)), mapping)
+        item = to_product(Row("", asdict(found.product)), mapping, ids, notices)
         yield item if isinstance(item, Reject) else replace(item.record, photo=found.photo)
 
 
@@ -68,7 +74,7 @@ class ShopSource(Strict):
     dialect: str | None = None
 
 
-def read_shop(name: str, source: ShopSource) -> Iterator[Record | Reject]:
+def read_shop(name: str, source: ShopSource, notices: Counter[str] | None = None) -> Iterator[Record | Reject]:
     """Open the shop that the catalogue's file asks for, and yield what a crawl of it finds.
 
     What was fetched is kept in `build/NAME/work/crawl/` until the crawl is through. A shop's pages name its port, so
@@ -78,7 +84,7 @@ def read_shop(name: str, source: ShopSource) -> Iterator[Record | Reject]:
     with ExitStack() as stack:
         shop, folder = _open(stack, work, source)
         forget_others(folder)
-        yield from read_site(site_of(shop.address), folder)
+        yield from read_site(site_of(shop.address), folder, notices)
     remove(work)
 
 

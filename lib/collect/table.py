@@ -8,18 +8,21 @@ import hashlib
 import heapq
 import zipfile
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import model_validator
 
 from lib import config
-from lib.collect.mapping import Product, TableMapping, fields, to_product
-from lib.collect.rows import Format, Inside, Layout, Row, guess_format, present, read_rows
+from lib.collect.cells import fields, is_known
+from lib.collect.mapping import Product, TableMapping, left_out, to_product
+from lib.collect.paths import load_ids, names_of
+from lib.collect.rows import FileKeys, Inside, Row, present, read_rows
 from lib.config import Size, Strict
 from lib.config.base import MAX_PHOTO_BYTES, PHOTO, Record, Reject
 from lib.crawl.process import crawl, forget_others
@@ -29,15 +32,8 @@ from lib.files import fingerprint
 
 _SHOWN = 40  # columns of a file that a message lists
 _SHOWN_ADDRESS = 200  # characters of an address that a reject quotes
+_ROWS_COMPARED, _MOSTLY = 5_000, 0.8  # rows in which a column of variants is sought; their share that has it
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-
-
-def _encoding(name: str) -> str:
-    try:
-        " ".encode(name)
-    except LookupError as error:
-        raise ValueError(f"there is no encoding '{name}'; expected one such as utf-8, cp1252 or utf-16") from error
-    return name
 
 
 class Images(Strict):
@@ -54,24 +50,16 @@ class Images(Strict):
         return self
 
 
-class TableSource(TableMapping):
-    """A table and its photos, below the catalogue's source folder, and what its columns mean.
+class TableSource(FileKeys, TableMapping):
+    """A table and its photos, below the catalogue's source folder, and what its columns mean."""
 
-    `format` is told by the end of the file's name if it is not given.
-    """
-
-    file: Inside
-    format: Format | None = None
-    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     images: Images | None = None
     sample: Size | None = None
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:
-        if self.layout.format in ("jsonl", "parquet") and (self.encoding or self.delimiter):
-            raise ValueError(f"`encoding` and `delimiter` are for csv and tsv, and '{self.file}' is neither")
-        if "categories" in self.model_fields_set and self.columns.category is None:
+        given = self.categories.model_fields_set if "categories" in self.model_fields_set else {"shallower"}
+        if self.columns.category is None and given != {"shallower"}:
             raise ValueError("`categories` says how to split a path, but `columns` names no `category`")
         names = [name for name in (self.columns.image, self.image_name) if name is not None]
         if len(names) != (1 if self.images else 0):
@@ -80,60 +68,70 @@ class TableSource(TableMapping):
             raise ValueError(f"`image_name` should hold '{{id}}' where the product's id goes. Got '{self.image_name}'")
         return self
 
-    @property
-    def layout(self) -> Layout:
-        """How the file holds its rows.
 
-        Raises
-        ------
-        ValueError
-            If that is not given, and the file's name does not tell.
-        """
-        form = self.format or guess_format(self.file)
-        if form is None:
-            raise ValueError(f"`format` should say what '{self.file}' is: csv, tsv, jsonl or parquet")
-        return Layout(form, self.encoding, self.delimiter)
-
-
-def read_products(name: str, source: TableSource) -> Iterator[Record | Reject]:
-    """Yield the products of a table with their photos, and a reject for each row that is no product.
-
-    A product whose photo is not there has none; one whose photo cannot be taken has none and a reject that says why.
+def read_products(name: str, source: TableSource, notices: Counter[str] | None = None) -> Iterable[Product | Reject]:
+    """Yield the products of a table, and a reject for each row that is no product.
 
     Raises
     ------
     StudyError
-        If a file is missing, damaged, or not what the catalogue's file says; if the table lacks a column that it
-        names; or if no product at all has its photo.
+        If a file is missing, damaged, or not what the catalogue's file says, or if the table lacks a column that it
+        names.
     """
     settings, folder = f"catalogues/{name}.yaml", config.studied(name).source
     for text in config.load_catalogue(name).text:
         if getattr(source.columns, text) is None:
             raise StudyError(f"catalogues/{name}.yaml: `text` lists '{text}', for which `table.columns` has no column.")
-    items: Iterable[Product | Reject] = _read_table(folder / source.file, source, settings)
-    items = _sample(items, source.sample) if source.sample else items
+    if source.images and (place := source.images.folder or source.images.zip):
+        present(folder / place)
+    items = _read_table(folder, source, settings, Counter() if notices is None else notices)
+    return _sample(items, source.sample) if source.sample else items
+
+
+def with_photos(name: str, source: TableSource, products: Iterable[Product]) -> Iterator[Record | Reject]:
+    """Yield products with their photos.
+
+    One whose photo is not there has none; one whose photo cannot be taken has none and a reject that says why.
+
+    Raises
+    ------
+    StudyError
+        If the place of the photos is missing or damaged, or if no product at all has its photo.
+    """
     if source.images is None:
-        return (item.record if isinstance(item, Product) else item for item in items)
+        return (product.record for product in products)
     if source.images.addresses is not None:
-        return _with_fetched_photos(items, source.images.addresses, config.build_dir(name, "work", "photos"))
-    return _with_files(items, source.images, folder)
+        return _with_fetched_photos(products, source.images.addresses, config.build_dir(name, "work", "photos"))
+    return _with_files(products, source.images, config.studied(name).source)
 
 
 # The table
 
 
-def _read_table(path: Path, source: TableSource, settings: str) -> Iterator[Product | Reject]:
+def _read_table(folder: Path, source: TableSource, settings: str, notices: Counter[str]) -> Iterator[Product | Reject]:
     """Map each row, and see that every column that is asked for occurs: before the rows, or else at their end."""
-    named = source.named()
+    path, named, below = folder / source.file, source.named(), _Below(source.columns.id)
+    rule = source.categories
+    ids = load_ids(folder / rule.ids, rule) if rule.ids else None
     table = read_rows(path, source.layout, set(named.values()))
     known = dict.fromkeys(table.fields or [])
-    missing, told = set(named.values()) - known.keys(), table.fields is not None
+    missing, told = {column for column in named.values() if not is_known(column, known)}, table.fields is not None
     for row in () if missing and told else table.rows:
-        if missing and isinstance(row, Row):
+        if not isinstance(row, Row):
+            yield row
+            continue
+        if missing:
             told = True
             known |= dict.fromkeys(fields(row.values))
-            missing -= known.keys()
-        yield to_product(row, source) if isinstance(row, Row) else row
+            missing = {column for column in missing if not is_known(column, known)}
+        if left_out(row, source):
+            notices["rows that are no products (leave_out_rows)"] += 1
+            continue
+        item = to_product(row, source, ids, notices)
+        if isinstance(item, Product):
+            below.add(row, bool(names_of(item.record)))
+        yield item
+    notices.update(below.notice())
     if not (missing and told):
         return
     has = list(known)
@@ -143,17 +141,63 @@ def _read_table(path: Path, source: TableSource, settings: str) -> Iterator[Prod
     lines += [f"Its columns are {has[:_SHOWN]}{more}."]
     if len(has) == 1:
         lines += ["Is that one column? `table.delimiter` says what stands between two."]
+    lines += [table.hint] if table.hint else []
     raise StudyError("\n".join(lines))
 
 
-def _sample(items: Iterable[Product | Reject], size: int) -> list[Product | Reject]:
-    """Take those whose id has the smallest hashes: the same ones whatever their order."""
+class _Below:
+    """Finds what rows without a category have in common: they may be variants, or no products at all."""
 
-    def key(item: Product | Reject) -> tuple[bytes, str]:
+    def __init__(self, used: str) -> None:
+        self._used, self._above = used, dict[str, str]()
+        self._rows, self._blank = 0, 0
+        self._same, self._own = Counter[str](), Counter[tuple[str, str]]()
+        self._values = defaultdict[str, set[str]](set)
+
+    def add(self, row: Row, complete: bool) -> None:
+        """Take the next row; it is complete if it has a category."""
+        if self._rows >= _ROWS_COMPARED:
+            return
+        self._rows += 1
+        texts = {name: text for name, text in row.values.items() if isinstance(text, str) and name != self._used}
+        if complete:
+            self._above = texts
+            for name, text in texts.items():
+                self._values[name].add(text)
+        else:
+            self._blank += 1
+            self._same.update(name for name, text in texts.items() if text == self._above.get(name))
+            self._own.update((name, text) for name, text in texts.items() if len(text) < _SHOWN)
+
+    def notice(self) -> dict[str, int]:
+        """Name the column that tells products apart, where there is one, or what tells these rows from products."""
+        alike = [name for name, count in self._same.items() if count >= _MOSTLY * self._blank]
+        column = max(alike, key=lambda name: len(self._values[name]), default="")
+        if alike and len(self._values[column]) >= _MOSTLY * (self._rows - self._blank):
+            text = f"rows without a category have the '{column}' of the row above them"
+            return {f"{text} (columns.id: {column} would merge them)": self._same[column]}
+        for (name, value), count in self._own.most_common() if self._above else ():
+            if count < _MOSTLY * self._blank or count < 2:
+                break
+            if self._values[name] and value not in self._values[name]:
+                text = f"rows without a category have '{value}' as their '{name}', and no others do"
+                return {f"{text} (leave_out_rows: {{{name}: [{value}]}} would leave them out)": count}
+        return {}
+
+
+def _sample(items: Iterable[Product | Reject], size: int) -> Iterator[Product | Reject]:
+    """Take all rows of the ids that have the smallest hashes: the same ones whatever their order."""
+    taken: dict[bytes, list[Product | Reject]] = {}
+    bound = b"\xff" * 32
+    for item in items:
         name = item.record.product_id if isinstance(item, Product) else item.detail
-        return hashlib.sha256(name.encode(errors="surrogatepass")).digest(), repr(item)
-
-    return heapq.nsmallest(size, items, key)
+        key = hashlib.sha256(name.encode(errors="surrogatepass")).digest()
+        if key <= bound:
+            taken.setdefault(key, []).append(item)
+        if len(taken) > 2 * size:
+            taken = {key: taken[key] for key in heapq.nsmallest(size, taken)}
+            bound = max(taken)
+    return chain.from_iterable(taken[key] for key in heapq.nsmallest(size, taken))
 
 
 # Photos in a folder or in a zip archive
@@ -169,7 +213,7 @@ def _refuse_large(size: int) -> None:
         raise _PhotoLost("too large")
 
 
-def _with_files(items: Iterable[Product | Reject], images: Images, source: Path) -> Iterator[Record | Reject]:
+def _with_files(products: Iterable[Product], images: Images, source: Path) -> Iterator[Record | Reject]:
     place = present(source / (images.folder or images.zip or "")).resolve()
     if images.folder is not None and not place.is_dir():
         raise StudyError(f"{place} is not a folder; `images: {{zip: ...}}` is for an archive.")
@@ -179,10 +223,7 @@ def _with_files(items: Iterable[Product | Reject], images: Images, source: Path)
         raise StudyError(f"{place} is truncated, or not a zip archive: {error}.") from error
     asked, found, example, lost = 0, 0, "", ""
     with archive or nullcontext():
-        for item in items:
-            if isinstance(item, Reject):
-                yield item
-                continue
+        for item in products:
             photo = None
             if item.image:
                 asked, example = asked + 1, item.image
@@ -233,22 +274,22 @@ def _from_archive(archive: zipfile.ZipFile, name: str) -> bytes | None:
 # Photos behind addresses
 
 
-def _with_fetched_photos(items: Iterable[Product | Reject], spec: FetchSpec, work: Path) -> Iterator[Record | Reject]:
+def _with_fetched_photos(products: Iterable[Product], spec: FetchSpec, work: Path) -> Iterator[Record | Reject]:
     """Fetch each photo once, for all products that have its address, and yield products as their photos come.
 
     What was fetched is kept in `work`, so that a run that was killed goes on from there.
     """
     hosts, waiting = Hosts(spec.hosts), defaultdict[str, list[Record]](list)
     found, lost = False, None
-    for item in items:
-        if isinstance(item, Product) and item.image and not (refusal := hosts.refusal(item.image)):
-            waiting[item.image].append(item.record)
+    for record, image in products:
+        if image and not (refusal := hosts.refusal(image)):
+            waiting[image].append(record)
             continue
-        if isinstance(item, Product) and item.image:
-            reject = Reject(item.record.product_id, f"{PHOTO}{refusal}", item.image[:_SHOWN_ADDRESS])
+        if image:
+            reject = Reject(record.product_id, f"{PHOTO}{refusal}", image[:_SHOWN_ADDRESS])
             lost = lost or reject
             yield reject
-        yield item.record if isinstance(item, Product) else item
+        yield record
     kept = work / fingerprint([spec.hosts, spec.user_agent])
     if waiting:
         forget_others(kept)

@@ -1,6 +1,6 @@
 """What settings and sources are made of: the terms that all of them share, and the records that a source yields."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lib.exceptions import nearest
 
 LEVELS = ("level_1", "level_2", "level_3")
+ENDS_HERE = "(ends here)"  # the class of a level that a shorter category path does not reach
 Input = Literal["brand", "text", "image"]
 Text = Literal["plain", "masked", "titled"]
 Split = Literal["random", "grouped"]
@@ -43,9 +44,30 @@ MISSING_ID = "missing id"
 REPEATED_ID = "repeated id"
 INVALID = "invalid record"
 CATEGORY_DEPTH = "category depth"
+CATEGORY_ID = "category without a name"
+SHALLOW = "short category path"
 
 PHOTO = "photo: "
 """Begins the reasons why a product that is kept has no photo, such as *photo: not found*."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a product was read, for messages, and its category path in full.
+
+    Attributes
+    ----------
+    where
+        The place in its file, such as *line 3*.
+    category
+        The cell of its category as it was read, if there was one.
+    names
+        The names of its path, however many; None is a gap.
+    """
+
+    where: str
+    category: str
+    names: tuple[str | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +75,7 @@ class Record:
     """One product as its source has it: nothing cleaned, HTML included.
 
     `None` means that the source has no such field. `photo` holds the original bytes of the image file, whatever
-    they are; nobody decodes them before the `image` stage.
+    they are; nobody decodes them before the `image` stage. `origin` is no part of what makes two of them equal.
     """
 
     product_id: str
@@ -64,6 +86,7 @@ class Record:
     level_2: str | None
     level_3: str | None
     photo: bytes | None
+    origin: Origin | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from lib.exceptions import StudyError
 Requests = Iterator[Request]
 
 _FIRST, _NEXT, _LAST = 2, 1, 0  # photos before pages before sitemaps, so that little waits at a time
-_PHOTO_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+_PHOTO_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 
 
 class CatalogueSpider(scrapy.Spider):

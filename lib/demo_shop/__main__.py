@@ -13,7 +13,7 @@ from lib.demo_shop import truth
 from lib.demo_shop.server import running
 from lib.demo_shop.site import web_truth
 from lib.exceptions import StudyError
-from lib.files import whole
+from lib.files import refuse_folder, whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"argument --{name}: expected a number from {low:,} to {high:,}, got {given:,}")
     try:
         if options.truth:
+            refuse_folder(options.truth)
             both = zip(*(made(options.products, options.seed) for made in (truth, web_truth)), strict=True)
             with whole(options.truth) as partial:
                 pd.DataFrame([asdict(row) | asdict(web) for row, web in both]).to_parquet(partial, index=False)

@@ -3,19 +3,28 @@
 A field's column is the user's word, what the catalogue's file says, or a plain name.
 """
 
+import codecs
 import itertools
+import re
+import shlex
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from lib import config
 from lib.clean.clean import clean_text, fold
 from lib.clean.masking import Masker
-from lib.collect.mapping import Columns, TableMapping, fields, to_product
-from lib.collect.rows import Layout, Row, guess_format, read_rows
+from lib.collect.cells import fields, is_known
+from lib.collect.mapping import Columns, TableMapping, left_out, to_product
+from lib.collect.merging import merge
+from lib.collect.rows import FileKeys, Layout, Row, Table, read_rows
 from lib.collect.table import TableSource
-from lib.config.base import REPEATED_ID, Reject
+from lib.collect.unpacking import unpacked
+from lib.config.base import REPEATED_ID, Record, Reject
 from lib.exceptions import StudyError, nearest
 from lib.models.inputs import Products
 from lib.tagging.tagger import Tagger
@@ -32,6 +41,8 @@ PLAIN = {
 _SHOWN = 40  # columns of a table that a message lists
 _PEEKED = 1000  # rows of JSON lines whose fields are taken for the table's columns
 _NO_CATEGORY = "\0"  # new products have no category; no table has a column of this name
+_VARIANTS = 1000  # rows that follow one another and are merged into one product
+_KEY = re.compile(r"`(format|encoding|delimiter|quoting|escape|skip_lines|sheet)(?:: ([^`]+))?`")
 
 
 class Wanted(NamedTuple):
@@ -40,8 +51,11 @@ class Wanted(NamedTuple):
     Attributes
     ----------
     layout : Layout
+        As the user says.
     columns : mapping
         Field that must have a column -> the columns that may hold it, the best first.
+    usual : TableSource or None
+        What the catalogue's file says of its table, if it is one.
     image_name : str or None
         How a photo's name is made of the product's id, if it is.
     each_row : bool
@@ -50,6 +64,7 @@ class Wanted(NamedTuple):
 
     layout: Layout
     columns: Mapping[str, Sequence[str]]
+    usual: TableSource | None = None
     image_name: str | None = None
     each_row: bool = False
 
@@ -65,9 +80,11 @@ class Chunk(NamedTuple):
     photos : list of str or None
         The name of each photo.
     places : list of int
-        The number of each product's row, from 0, rows that are rejected counted.
+        The number of each product's row, from 0, rows that are no products counted.
     rejects : list of Reject
         What else was among these rows.
+    rows : int
+        Rows that were read so far, from the first of the table on.
     """
 
     ids: list[str]
@@ -75,27 +92,25 @@ class Chunk(NamedTuple):
     photos: list[str | None]
     places: list[int]
     rejects: list[Reject]
+    rows: int = 0
 
 
 # Columns
 
 
-class Usual(NamedTuple):
-    """What a catalogue's file says: a column of each field, and how a photo's name is made of a product's id."""
-
-    columns: Mapping[str, str] = {}
-    image_name: str | None = None
-
-
-def usual_columns(catalogue: str) -> Usual:
-    """Return what `catalogues/NAME.yaml` says of columns; nothing where it is no table, or there is no such file."""
+def usual_source(catalogue: str) -> TableSource | None:
+    """Return what `catalogues/NAME.yaml` says of its table; None where it has none, or there is no such file."""
     if not (config.root() / "catalogues" / f"{catalogue}.yaml").is_file():
-        return Usual()
+        return None
     if config.load_catalogue(catalogue).kind != "table":
-        return Usual()
-    source = config.load_section(catalogue, TableSource)
-    named = {"product_id" if key == "id" else key: name for key, name in source.columns.model_dump().items() if name}
-    return Usual({key: name for key, name in named.items() if key in PLAIN}, source.image_name)
+        return None
+    return config.load_section(catalogue, TableSource)
+
+
+def usual_columns(source: TableSource | None) -> dict[str, str]:
+    """Return the column of each field, as a catalogue's file says."""
+    columns = source.columns.model_dump() if source else {}
+    return {key: name for key in PLAIN if (name := columns.get("id" if key == "product_id" else key))}
 
 
 def parse_columns(pairs: Iterable[str]) -> dict[str, str]:
@@ -153,7 +168,9 @@ def looked_for(field: str, said: Mapping[str, str], usual: Mapping[str, str]) ->
     return list(dict.fromkeys([*([usual[field]] if field in usual else []), *PLAIN[field]]))
 
 
-def find_columns(table: Path, has: Sequence[str], wanted: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def find_columns(
+    table: Path, has: Sequence[str], wanted: Mapping[str, Sequence[str]], hint: str = ""
+) -> dict[str, str]:
     """Return the column of each field.
 
     Parameters
@@ -162,26 +179,28 @@ def find_columns(table: Path, has: Sequence[str], wanted: Mapping[str, Sequence[
         The table's columns.
     wanted
         As in `Wanted.columns`.
+    hint
+        How the table may be meant to be read, as `Table.hint` says it.
 
     Raises
     ------
     StudyError
         If some are missing: which, what was looked for, what there is, and the nearest names.
     """
-    chosen = {field: name for field, names in wanted.items() for name in reversed(names) if name in has}
+    chosen = {field: name for field, names in wanted.items() for name in reversed(names) if is_known(name, has)}
     lacking = [field for field in wanted if field not in chosen]
     if not lacking:
         return {field: chosen[field] for field in wanted}
     lines = [f"{table} lacks {len(lacking)} of the {len(wanted)} columns that are needed:"]
     for field in lacking:
-        hint = next(filter(None, (nearest(name, has) for name in wanted[field])), "")
-        lines.append(f"  {field}: looked for {' or '.join(map(repr, wanted[field]))}.{hint}")
+        near = next(filter(None, (nearest(name, has) for name in wanted[field])), "")
+        lines.append(f"  {field}: looked for {' or '.join(map(repr, wanted[field]))}.{near}")
     more = f" and {len(has) - _SHOWN:,} more" if len(has) > _SHOWN else ""
     field = next((field for field in lacking if field != "product_id"), "brand")
     lines += [
         f"Its columns are {list(has[:_SHOWN])}{more}.",
         f"Say which to take with --column {field}=COLUMN, or --without {field} if the products have none.",
-        *(["Is that one column? --delimiter says what stands between two."] if len(has) == 1 else []),
+        *([hint] if hint else []),
     ]
     raise StudyError("\n".join(lines))
 
@@ -189,75 +208,179 @@ def find_columns(table: Path, has: Sequence[str], wanted: Mapping[str, Sequence[
 # Rows
 
 
-def layout_of(table: Path, encoding: str | None = None, delimiter: str | None = None) -> Layout:
-    """Tell from its name how a table holds its rows.
+def layout_of(table: Path, **said: object) -> Layout:
+    """Return how a table holds its rows, as far as a user says it; the table itself tells the rest.
+
+    Parameters
+    ----------
+    said
+        Keys of `lib.collect.layout.FileKeys`; None for what is not said.
 
     Raises
     ------
     StudyError
-        If there is no such file, or its name does not tell.
+        If there is no such file, or a key is wrong.
     """
     if not table.is_file():
         beside = [path.name for path in table.parent.iterdir()] if table.parent.is_dir() else []
         raise StudyError(f"There is no table {table}.{nearest(table.name, beside)}")
-    form = guess_format(table.name)
-    if form is None:
-        raise StudyError(
-            f"{table}: expected a name that ends in .csv, .tsv, .jsonl or .parquet (or .csv.gz and so on)."
-        )
-    return Layout(form, encoding, delimiter)
+    given = {key: value for key, value in said.items() if value is not None}
+    try:
+        return config.validate(FileKeys, {"file": table.name, **given}, "The command", "--").layout
+    except StudyError as error:
+        raise StudyError(as_options(str(error).replace("  --: ", "  ").replace("--skip_", "--skip-"))) from error
 
 
-def read_chunks(table: Path, wanted: Wanted, tagger: Tagger, size: int) -> Iterator[Chunk]:
-    """Yield a table's products, `size` rows at a time. Nothing but the ids is kept of rows that are through.
+def as_options(text: str) -> str:
+    """Turn the keys of a catalogue's file, in a message about a table, into options of the command.
+
+    >>> as_options("It could be read with `delimiter: ;`, `skip_lines: 2`.")
+    "It could be read with --delimiter ';', --skip-lines 2."
+    """
+
+    def option(found: re.Match[str]) -> str:
+        name = f"--{found[1].replace('_', '-')}"
+        value = found[2] and (r"\t" if found[2] == "\t" else found[2].strip('"').replace(r"\\", "\\"))
+        return f"{name} {shlex.quote(value)}" if value else name
+
+    text = re.sub(r" in the catalogue's file, such as ([\w-]+)", r", such as `encoding: \1`", text)
+    return _KEY.sub(option, text.replace("what the catalogue's file says", "what was said"))
+
+
+def read_chunks(
+    table: Path, wanted: Wanted, tagger: Tagger, size: int, notices: Counter[str] | None = None
+) -> Iterator[Chunk]:
+    """Yield a table's products, some rows at a time. Nothing but the ids is kept of rows that are through.
+
+    Rows of one product that follow one another are merged, as the study does it; of others only the first are taken.
+
+    Parameters
+    ----------
+    size
+        Products of a chunk.
+    notices
+        Counts what a user should know of.
 
     Raises
     ------
     StudyError
         If the table is damaged, or lacks a column; see also `Wanted.each_row`.
     """
+    notices = Counter() if notices is None else notices
+    try:
+        yield from _chunks(table, wanted, tagger, size, notices)
+    except StudyError as error:
+        raise StudyError(as_options(str(error))) from error
+
+
+def _chunks(table: Path, wanted: Wanted, tagger: Tagger, size: int, notices: Counter[str]) -> Iterator[Chunk]:
     rows, mapping = _open(table, wanted)
     masker = Masker(itertools.chain(*tagger.levels)) if tagger.about.text == "masked" else None
     read_from = [*(["title"] if tagger.about.text == "titled" else []), *tagger.about.text_from]
-    numbered, seen = enumerate(rows), _Ids()
-    while part := list(itertools.islice(numbered, size)):
-        chunk = Chunk([], Products.of([], []), [], [], [])
-        brands: list[str | None] = []
-        texts: list[str] = []
-        for place, row in part:
+    read, seen = 0, _Ids()
+
+    def numbered() -> Iterator[tuple[int, Row | Reject]]:
+        nonlocal read
+        for read, row in enumerate(rows, 1):
             if isinstance(row, Reject) and wanted.each_row:
                 raise StudyError(f"{table}, {row.detail}. Features go by the number of the row, so none may be lost.")
-            found = row if isinstance(row, Reject) else to_product(row, mapping)
-            if isinstance(found, Reject):
-                chunk.rejects.append(found)
+            yield read - 1, row
+
+    items = _products(numbered(), mapping, wanted.each_row, notices)
+    while part := list(itertools.islice(items, size)):
+        chunk = Chunk([], Products.of([], []), [], [], [], read)
+        brands: list[str | None] = []
+        texts: list[str] = []
+        for group in part:
+            if isinstance(group, Reject):
+                chunk.rejects.append(replace(group, detail=as_options(group.detail)))
                 continue
-            record = found.record
-            if not seen.add(record.product_id):
-                where = row.where if isinstance(row, Row) else ""
-                chunk.rejects.append(Reject(record.product_id, REPEATED_ID, f"{where}: only the first is tagged"))
+            if not seen.add(group[0][0].product_id):
+                chunk.rejects.extend(_repeated(record) for record, _ in group)
                 continue
+            [(record, photo)], others = merge(group, notices)
+            chunk.rejects.extend(others)
             chunk.ids.append(record.product_id)
-            chunk.photos.append(found.image or None)
-            chunk.places.append(place)
+            chunk.photos.append(photo.name if photo else None)
+            chunk.places.append(photo.place if photo else -1)
             brands.append(clean_text(record.brand or ""))
             text = fold(" ".join(clean_text(getattr(record, field) or "") for field in read_from))
             texts.append(masker.mask(text) if masker else text)
         yield chunk._replace(products=Products.of(brands, texts))
+    yield Chunk([], Products.of([], []), [], [], [], read)  # how many rows there were in all
+
+
+class _Photo(NamedTuple):
+    """The name of a product's photo, and the number of its row."""
+
+    name: str | None
+    place: int
+
+
+def _products(
+    rows: Iterable[tuple[int, Row | Reject]], mapping: TableMapping, each_row: bool, notices: Counter[str]
+) -> Iterator[list[tuple[Record, _Photo | None]] | Reject]:
+    """Yield what rows that follow one another say of one product, and what is no product."""
+    group: list[tuple[Record, _Photo | None]] = []
+    for place, row in rows:
+        if isinstance(row, Row) and left_out(row, mapping):
+            notices["rows that are no products (leave_out_rows)"] += 1
+            continue
+        found = to_product(row, mapping, notices=notices) if isinstance(row, Row) else row
+        if isinstance(found, Reject):
+            yield found
+            continue
+        if group and (group[0][0].product_id != found.record.product_id or len(group) == _VARIANTS):
+            yield group
+            group = []
+        group.append((found.record, _Photo(found.image or None, place) if found.image or each_row else None))
+    if group:
+        yield group
+
+
+def _repeated(record: Record) -> Reject:
+    where = f"{record.origin.where}: " if record.origin else ""
+    return Reject(record.product_id, REPEATED_ID, f"{where}only the first rows that follow one another are tagged")
 
 
 def _open(table: Path, wanted: Wanted) -> tuple[Iterator[Row | Reject], TableMapping]:
-    """Open a table, and settle which columns hold what before any row is taken."""
-    opened = read_rows(table, wanted.layout, set(itertools.chain(*wanted.columns.values())))
-    rows, has = opened.rows, opened.fields
-    if has is None:  # only the rows tell
-        first = list(itertools.islice(rows, _PEEKED))
-        rows = itertools.chain(first, rows)
-        has = list(dict.fromkeys(name for row in first if isinstance(row, Row) for name in fields(row.values)))
-        if not has:
-            raise StudyError(f"{table} holds no product.")
-    columns = find_columns(table, has, wanted.columns)
-    mapped = Columns(id=columns.pop("product_id"), category=_NO_CATEGORY, **columns)
-    return rows, TableMapping(columns=mapped, image_name=wanted.image_name)
+    """Open a table, and settle which columns hold what before any row is taken.
+
+    One that has the catalogue's own column of ids, where it is read as the catalogue's file says, is read so.
+    """
+    usual, asked = wanted.usual, set(itertools.chain(*wanted.columns.values()))
+    titles = looked_for("title", {}, usual_columns(usual))  # two rows with other titles are no one product
+    asked |= {*titles, *(usual.leave_out_rows if usual else ())}
+    opened = None
+    if usual and not wanted.layout.as_keys() and usual.layout.as_keys().keys() - {"format"}:
+        with suppress(StudyError):
+            opened = _peeked(read_rows(table, _fitting(table, usual.layout), asked))
+    if opened is None or usual is None or not is_known(usual.columns.id, opened.fields or ()):
+        opened = _peeked(read_rows(table, wanted.layout, asked))
+    if not opened.fields:
+        raise StudyError(f"{table} holds no product.")
+    columns = find_columns(table, opened.fields, wanted.columns, opened.hint)
+    title = next((name for name in titles if is_known(name, opened.fields)), None)
+    mapped = Columns(id=columns.pop("product_id"), category=_NO_CATEGORY, **{"title": title} | columns)
+    same = {key: getattr(usual, key) for key in ("missing", "language", "leave_out_rows")} if usual else {}
+    return opened.rows, TableMapping(columns=mapped, image_name=wanted.image_name, **same)
+
+
+def _fitting(table: Path, layout: Layout) -> Layout:
+    """Leave the catalogue's encoding out where a table's first bytes are UTF-8 beyond doubt."""
+    with unpacked(table) as opened, suppress(UnicodeDecodeError):
+        if not opened.head.isascii() and codecs.getincrementaldecoder("utf-8")().decode(opened.head):
+            return replace(layout, encoding=None)
+    return layout
+
+
+def _peeked(table: Table) -> Table:
+    """Let the first rows tell the columns, where nothing else does."""
+    if table.fields is not None:
+        return table
+    first = list(itertools.islice(table.rows, _PEEKED))
+    has = dict.fromkeys(name for row in first if isinstance(row, Row) for name in fields(row.values))
+    return table._replace(fields=list(has), rows=itertools.chain(first, table.rows))
 
 
 class _Ids:
@@ -272,4 +395,9 @@ class _Ids:
 
     def add(self, product_id: str) -> bool:
         """Keep an id; say whether it is new."""
-        return self._base.execute("INSERT OR IGNORE INTO ids VALUES (?)", (product_id,)).rowcount == 1
+        try:
+            return self._base.execute("INSERT OR IGNORE INTO ids VALUES (?)", (product_id,)).rowcount == 1
+        except sqlite3.Error as error:
+            raise StudyError(
+                f"Cannot keep the ids of the table: {error}. SQLITE_TMPDIR names another folder."
+            ) from error

@@ -11,8 +11,9 @@ from lib.config.base import PHOTO, Reject
 from lib.exceptions import StudyError
 from lib.features.vectors import Features, Network, compute
 from lib.files import existing, read_json
+from lib.tagging.folder import Backbone
 from lib.tagging.incoming import Chunk
-from lib.tagging.tagger import Backbone, Tagger
+from lib.tagging.tagger import Tagger
 
 
 def network_of(backbone: Backbone, weights: Path | None, photos: int) -> Network:
@@ -53,7 +54,7 @@ def with_features(chunks: Iterator[Chunk], path: Path, tagger: Tagger) -> Iterat
         If it is no array that the tagger can read, or has another number of rows than the table; or if a manifest
         beside it, as the `image` stage writes one, names other weights.
     """
-    wanted, manifest, rows = tagger.about.backbone, path.with_name("manifest.json"), 0
+    wanted, manifest, rows = tagger.about.backbone, path.with_name("manifest.json"), 0  # rows of the table
     try:
         features: Features = np.load(existing(path), mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -68,8 +69,7 @@ def with_features(chunks: Iterator[Chunk], path: Path, tagger: Tagger) -> Iterat
         )
     count = len(features)
     for chunk in chunks:
-        rows += len(chunk.places) + len(chunk.rejects)
-        if rows > count:
+        if (rows := chunk.rows) > count:
             raise StudyError(f"{path} holds {count:,} rows, and the table has more.")
         # Opened anew each time: what was read of one mapping would count as this process's memory until its end.
         vectors = np.array(np.load(path, mmap_mode="r", allow_pickle=False)[chunk.places])

@@ -1,10 +1,11 @@
 """What a tagger may promise: how sure it must be to tag without a person, and which paths a person is shown."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, model_validator
 from scipy.special import expit, logit
 
 from lib.config import Share, Strict
@@ -17,6 +18,8 @@ _POWERS, _HALVINGS = 4.0, 24
 
 _SMALLEST = 1e-30
 
+Probability = Annotated[float, Field(ge=0, le=1)]
+
 EDGE = 1e-9
 """Confidences are kept this far from 0 and 1, where their logit ends."""
 
@@ -24,8 +27,8 @@ EDGE = 1e-9
 class Scale(Strict):
     """Turns a path's probability into a calibrated confidence: logit -> slope * logit + intercept (Platt, 1999)."""
 
-    slope: float = 1.0
-    intercept: float = 0.0
+    slope: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    intercept: Annotated[float, Field(allow_inf_nan=False)] = 0.0
 
     def __call__(self, probabilities: Shares) -> Shares:
         """Calibrate probabilities; their order stays."""
@@ -48,8 +51,8 @@ class Threshold(Strict):
     """
 
     precision: Share
-    depth: int
-    confidence: float | None
+    depth: Literal[1, 2, 3]
+    confidence: Probability | None
 
 
 class Candidates(Strict):
@@ -67,7 +70,7 @@ class Candidates(Strict):
 
     precision: Share
     share: Share
-    probability: float
+    probability: Probability
 
 
 class Promises(Strict):
@@ -85,9 +88,25 @@ class Promises(Strict):
 
     certainty: Share
     coverage: Share
-    scales: dict[str, list[Scale]]
+    scales: dict[str, Annotated[list[Scale], Field(min_length=3, max_length=3)]]
     thresholds: list[Threshold]
     candidates: list[Candidates]
+
+    @model_validator(mode="after")
+    def _each_precision_has_three_thresholds_and_its_lists(self) -> Self:
+        precisions = sorted({t.precision for t in self.thresholds})
+        found = sorted((t.precision, t.depth) for t in self.thresholds)
+        if found != [(precision, depth) for precision in precisions for depth in (1, 2, 3)]:
+            raise ValueError(f"expected a threshold of each depth, 1 to 3, for each precision. Got {found}")
+        listed = sorted({(c.precision, c.share) for c in self.candidates})
+        shares = sorted({share for _, share in listed})
+        if listed != [(precision, share) for precision in precisions for share in shares]:
+            raise ValueError(
+                f"expected candidates of each share {shares} for each precision {precisions}. Got {listed}"
+            )
+        if precisions and self.coverage not in shares:
+            raise ValueError(f"expected `coverage` to be one of the candidates' shares {shares}. Got {self.coverage}")
+        return self
 
     def thresholds_for(self, precision: float) -> list[float]:
         """Return the lowest confidence for each depth, 1 to 3; infinity where nothing can be promised.

@@ -4,9 +4,11 @@ import csv
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -18,11 +20,21 @@ from lib.config import LEVELS
 from lib.config.base import Reject
 from lib.exceptions import StudyError
 from lib.features.vectors import PART
-from lib.files import whole
+from lib.files import refuse_folder, whole
 from lib.tagging import photo_vectors
-from lib.tagging.incoming import Chunk, Wanted, layout_of, looked_for, needed_fields, read_chunks, usual_columns
+from lib.tagging.folder import Backbone
+from lib.tagging.incoming import (
+    Chunk,
+    Wanted,
+    layout_of,
+    looked_for,
+    needed_fields,
+    read_chunks,
+    usual_columns,
+    usual_source,
+)
 from lib.tagging.promises import listed, tempered
-from lib.tagging.tagger import Backbone, Tagger, Tags
+from lib.tagging.tagger import Tagger, Tags
 
 ROWS = 1024  # that are tagged at once
 NO_INPUT = "no input"
@@ -64,7 +76,18 @@ class Tagged(NamedTuple):
 
 
 REJECT_COLUMNS = ("product_id", "reason", "detail")
-Write = Callable[[Sequence[tuple[object, ...]]], None]
+MOST_CANDIDATES = 20
+"""Of one product, unless another number is asked for."""
+
+MORE = " more"
+"""Ends a list of candidates that is cut, after the number of those that it lacks."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""How a cell begins that a spreadsheet may take for a formula (OWASP, *CSV injection*)."""
+
+Cells = tuple[object, ...]
+Write = Callable[[Sequence[Cells]], int]
+"""Writes rows, and returns how many of their cells it escaped."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +97,7 @@ class Job:
     Attributes
     ----------
     table
-        New products: CSV, TSV, JSON lines or Parquet.
+        New products: a file of any form that the study reads.
     output
         CSV or Parquet.
     model
@@ -95,8 +118,12 @@ class Job:
         The photos' network; None: the file that `params.yaml` names.
     rejects
         What could not be used; None: beside the output.
-    encoding, delimiter
-        Of CSV.
+    max_candidates
+        Of one product; the others are counted.
+    raw
+        Whether cells of CSV are left as they are where a spreadsheet may take them for formulas.
+    format, encoding, delimiter, quoting, escape, skip_lines, sheet
+        How the table holds its rows (`lib.collect.layout.Layout`), where the table itself does not tell.
     """
 
     table: Path
@@ -110,8 +137,15 @@ class Job:
     features: Path | None = None
     weights: Path | None = None
     rejects: Path | None = None
+    max_candidates: int = MOST_CANDIDATES
+    raw: bool = False
+    format: str | None = None
     encoding: str | None = None
     delimiter: str | None = None
+    quoting: str | None = None
+    escape: str | None = None
+    skip_lines: int | None = None
+    sheet: str | None = None
 
     @property
     def rejects_path(self) -> Path:
@@ -131,6 +165,14 @@ class Summary:
         Products by what they have.
     rejects : Counter
         Rejects by reason. A reason that begins with `photo: ` costs a product's photo and not the product.
+    notices : Counter
+        What was met in the table that a user should know of.
+    cut : int
+        Products of which some candidates are counted only.
+    examples : dict
+        The detail of the first reject of each reason.
+    escaped : int
+        Cells of CSV that begin with a `'`, so that no spreadsheet takes them for formulas.
     seconds : float
         From the first row to the last, loading the tagger aside.
     """
@@ -138,12 +180,25 @@ class Summary:
     decisions: Counter[str] = field(default_factory=Counter)
     inputs: Counter[str] = field(default_factory=Counter)
     rejects: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    notices: Counter[str] = field(default_factory=Counter)
+    cut: int = 0
+    escaped: int = 0
     seconds: float = 0.0
 
     @property
     def products(self) -> int:
         """Products that were tagged or are for review."""
         return self.decisions.total()
+
+    def add(self, rows: Sequence[Tagged], rejects: Sequence[Reject]) -> None:
+        """Count some more rows."""
+        self.decisions.update(row.decision for row in rows)
+        self.inputs.update(row.inputs for row in rows)
+        self.cut += sum(row.candidates.endswith(MORE) for row in rows)
+        self.rejects.update(one.reason for one in rejects)
+        for one in rejects:
+            self.examples.setdefault(one.reason, f"{one.product_id or ''} ({one.detail})".lstrip())
 
     def text(self, job: Job) -> str:
         """Say it in a few lines."""
@@ -155,6 +210,17 @@ class Summary:
         lines.append("They had: " + ", ".join(f"{name} {count:,}" for name, count in self.inputs.most_common()) + ".")
         if job.images is None and job.features is None:
             lines.append("No photo was looked at: --images names a folder or an archive of them.")
+        lines += [f"Noticed: {count:,} {text}." for text, count in sorted((+self.notices).items())]
+        if self.cut:
+            lines.append(
+                f"Of {self.cut:,} products {job.max_candidates:,} candidates are listed, and the others counted: "
+                "--max-candidates lists more."
+            )
+        if self.escaped:
+            lines.append(
+                f"Cells that a spreadsheet may take for formulas: {self.escaped:,}. They begin with a ' now; "
+                "--raw leaves them as they are."
+            )
         found = ", ".join(f"{reason} {count:,}" for reason, count in self.rejects.most_common()) or "none"
         lines.append(f"Rejects: {found} ({job.rejects_path}).")
         return "\n".join(lines)
@@ -166,7 +232,8 @@ def tag_table(job: Job) -> Summary:
     Raises
     ------
     StudyError
-        If anything that was asked for is not there or does not fit; nothing is written then.
+        If anything that was asked for is not there or does not fit; nothing is written then. If no product at all can
+        be tagged; then the rejects are written, and no result.
     """
     tagger = Tagger.load(job.model)
     if (promises := tagger.promises) is None:
@@ -175,47 +242,66 @@ def tag_table(job: Job) -> Summary:
             f"Run `dvc repro business@{tagger.about.catalogue}`."
         )
     thresholds, smallest = promises.thresholds_for(job.precision), promises.smallest_listed(job.precision, job.shown)
-    chunks = _chunks(job, tagger)
+    summary = Summary()
+    chunks = _chunks(job, tagger, summary.notices)
     named = {"brand": "brand that the tagger knows", "text": "text", "image": "usable photo"}
     nothing = "no " + ", no ".join(named[name] for name in tagger.inputs)
-    summary, begun = Summary(), time.monotonic()
-    with open_table(job.output, Tagged._fields) as write, open_table(job.rejects_path, REJECT_COLUMNS) as reject:
-        for chunk in chunks:
-            tags = tagger.tag(chunk.products) if chunk.ids else None
-            decided = decide(tagger, tags, chunk.ids, thresholds, smallest) if tags else []
-            rows = [row for row in decided if row.inputs]
-            empty = [Reject(row.product_id, NO_INPUT, nothing) for row in decided if not row.inputs]
-            rejects = [*chunk.rejects, *empty]
-            write(rows)
-            reject([(one.product_id or "", one.reason, one.detail) for one in rejects])
-            summary.decisions.update(row.decision for row in rows)
-            summary.inputs.update(row.inputs for row in rows)
-            summary.rejects.update(one.reason for one in rejects)
+    begun = time.monotonic()
+    with open_table(job.rejects_path, REJECT_COLUMNS, job.raw) as reject:
+        with suppress(_NoProduct), open_table(job.output, Tagged._fields, job.raw) as write:
+            for chunk in chunks:
+                tags = tagger.tag(chunk.products) if chunk.ids else None
+                decided = decide(tagger, tags, chunk.ids, thresholds, smallest, job.max_candidates) if tags else []
+                rows = [row for row in decided if row.inputs]
+                empty = [Reject(row.product_id, NO_INPUT, nothing) for row in decided if not row.inputs]
+                rejects = [*chunk.rejects, *empty]
+                summary.escaped += write(rows)
+                summary.escaped += reject([(one.product_id or "", one.reason, one.detail) for one in rejects])
+                summary.add(rows, rejects)
+            if not summary.products:
+                raise _NoProduct
+        if not summary.products and not summary.rejects:
+            raise StudyError(f"{job.table} holds no product. Nothing is written.")
+    if not summary.products:
+        lines = [f"No product of {job.table} can be tagged; {job.output} is not written. {job.rejects_path} says why:"]
+        counts = summary.rejects.most_common()
+        lines += [f"  {reason}: {count:,}, such as {summary.examples[reason]}" for reason, count in counts]
+        raise StudyError("\n".join(lines))
     summary.seconds = time.monotonic() - begun
     return summary
 
 
-def _chunks(job: Job, tagger: Tagger) -> Iterator[Chunk]:
+class _NoProduct(Exception):
+    """Ends the writing of a result that would hold nothing."""
+
+
+def _chunks(job: Job, tagger: Tagger, notices: Counter[str]) -> Iterator[Chunk]:
     """Open all that is read, and return the products with their photos' vectors, if there are any."""
-    backbone, usual = tagger.about.backbone, usual_columns(tagger.about.catalogue)
+    backbone, usual = tagger.about.backbone, usual_source(tagger.about.catalogue)
     if job.images is not None and job.features is not None:
         raise StudyError("--images and --features: expected one of the two.")
     if (job.images or job.features) and ("image" not in tagger.inputs or backbone is None):
         raise StudyError(f"{job.model} does not look at photos. It reads {', '.join(tagger.inputs)}.")
     if len({path.resolve() for path in (job.table, job.output, job.rejects_path)}) < 3:
         raise StudyError("The table, the output and the rejects should be three different files.")
-    by_name = usual.image_name is not None and "image" not in job.columns
-    needed = needed_fields(tagger, job.images is not None and not by_name, job.without)
-    columns = {name: looked_for(name, job.columns, usual.columns) for name in needed}
-    layout = layout_of(job.table, job.encoding, job.delimiter)
-    wanted = Wanted(layout, columns, usual.image_name if by_name else None, each_row=job.features is not None)
+    if any(path.resolve().is_relative_to(job.model.resolve()) for path in (job.output, job.rejects_path)):
+        raise StudyError(f"{job.model} is the tagger's folder, which must stay as it is. Write the output elsewhere.")
+    if job.max_candidates < 1:
+        raise StudyError(f"--max-candidates: expected 1 or more. Got {job.max_candidates}.")
+    image_name = usual.image_name if usual and "image" not in job.columns else None
+    needed = needed_fields(tagger, job.images is not None and image_name is None, job.without)
+    columns = {name: looked_for(name, job.columns, usual_columns(usual)) for name in needed}
+    said = ("format", "encoding", "delimiter", "quoting", "escape", "skip_lines", "sheet")
+    layout = layout_of(job.table, **{key: getattr(job, key) for key in said})
+    wanted = Wanted(layout, columns, usual, image_name, each_row=job.features is not None)
     if job.features is not None:
-        return photo_vectors.with_features(read_chunks(job.table, wanted, tagger, ROWS), job.features, tagger)
+        chunks = read_chunks(job.table, wanted, tagger, ROWS, notices)
+        return photo_vectors.with_features(chunks, job.features, tagger)
     if job.images is None or backbone is None or "image" in job.without:
-        return read_chunks(job.table, wanted, tagger, ROWS)
+        return read_chunks(job.table, wanted, tagger, ROWS, notices)
     weights = job.weights or known_weights(tagger.about.catalogue, backbone)
     network = photo_vectors.network_of(backbone, weights, len(open_photos(job.images)))
-    return photo_vectors.with_photos(read_chunks(job.table, wanted, tagger, PART), job.images, network)
+    return photo_vectors.with_photos(read_chunks(job.table, wanted, tagger, PART, notices), job.images, network)
 
 
 def known_weights(catalogue: str, backbone: Backbone) -> Path | None:
@@ -241,7 +327,12 @@ def known_weights(catalogue: str, backbone: Backbone) -> Path | None:
 
 
 def decide(
-    tagger: Tagger, tags: Tags, ids: Sequence[str], thresholds: Sequence[float], smallest: float
+    tagger: Tagger,
+    tags: Tags,
+    ids: Sequence[str],
+    thresholds: Sequence[float],
+    smallest: float,
+    most: int = MOST_CANDIDATES,
 ) -> list[Tagged]:
     """Say of each product how far it is tagged.
 
@@ -251,6 +342,8 @@ def decide(
         Lowest confidence for each depth, 1 to 3.
     smallest
         Smallest probability of a path that a person is shown.
+    most
+        Paths that a person is shown of a product; how many more there are is said.
     """
     sure_of = tempered(tags.probabilities, tags.confidence[:, -1])
     paths, confidence, rows = tags.prefixes.path.tolist(), tags.confidence.tolist(), []
@@ -258,45 +351,71 @@ def decide(
         shown = int(depth) or len(LEVELS)
         level_1, level_2, level_3 = tagger.names(paths[row][shown - 1])[:shown] + [""] * (len(LEVELS) - shown)
         choice = [] if depth == len(LEVELS) else listed(tags.probabilities[row], smallest)
-        candidates = " | ".join(f"{' > '.join(tagger.names(path))} ({sure_of[row, path]:.2f})" for path in choice)
+        shown_paths = [f"{' > '.join(tagger.names(path))} ({sure_of[row, path]:.2f})" for path in choice[:most]]
+        rest = [f"... and {len(choice) - most:,}{MORE}"] if len(choice) > most else []
+        candidates = " | ".join(shown_paths + rest)
         sure = round(confidence[row][shown - 1], 4)
         rows.append(Tagged(product_id, level_1, level_2, level_3, sure, DECISIONS[depth], inputs, candidates))
     return rows
 
 
 @contextmanager
-def open_table(path: Path, columns: Sequence[str]) -> Iterator[Write]:
+def open_table(path: Path, columns: Sequence[str], raw: bool = False) -> Iterator[Write]:
     """Write a table in pieces, as CSV or Parquet by the end of its name; whole or not at all.
+
+    Parameters
+    ----------
+    raw
+        Whether cells of CSV that begin like a formula are left as they are. Those of Parquet always are.
 
     Raises
     ------
     StudyError
-        If its name ends otherwise, or it cannot be written.
+        If its name ends otherwise, it is that of a folder, or it cannot be written.
     """
     if path.suffix not in (".csv", ".parquet"):
         raise StudyError(f"{path}: expected a name that ends in .csv or .parquet.")
+    refuse_folder(path)
     with whole(path) as partial:
         if path.suffix == ".parquet":
             with _parquet(partial, columns) as write:
                 yield write
         else:
             with partial.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
+                # A writer puts quotes around a line break if it ends lines with one of its kind.
+                lines = SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n"))
+                writer = csv.writer(lines, lineterminator="\r\n")
                 writer.writerow(columns)
-                yield writer.writerows
+
+                def write_csv(rows: Sequence[Cells]) -> int:
+                    safe = rows if raw else [tuple(map(escape, row)) for row in rows]
+                    writer.writerows(safe)
+                    return sum(a is not b for a, b in zip(chain(*rows), chain(*safe), strict=True))
+
+                yield write_csv
+
+
+def escape(cell: object) -> object:
+    """Put a `'` before a text that a spreadsheet may take for a formula; a number is no text.
+
+    >>> escape("=1+1"), escape("-5"), escape(-5.0), escape("a=b")
+    ("'=1+1", "'-5", -5.0, 'a=b')
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 @contextmanager
 def _parquet(path: Path, columns: Sequence[str]) -> Iterator[Write]:
     schema = pa.schema([(name, pa.float32() if name == "confidence" else pa.string()) for name in columns])
-    held: list[tuple[object, ...]] = []
+    held: list[Cells] = []
 
-    def write(rows: Sequence[tuple[object, ...]], least: int = _ROW_GROUP) -> None:
+    def write(rows: Sequence[Cells], least: int = _ROW_GROUP) -> int:
         held.extend(rows)
         if len(held) >= least:
             arrays = [pa.array(values, of.type) for values, of in zip(zip(*held, strict=True), schema, strict=True)]
             writer.write_table(pa.table(arrays, schema=schema))
             held.clear()
+        return 0
 
     with pq.ParquetWriter(path, schema) as writer:
         yield write

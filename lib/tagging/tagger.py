@@ -1,55 +1,20 @@
-"""From new products to category paths, with confidences: a trained model and what is promised of it, in one folder.
-
-The folder holds no pickle: safetensors, JSON, and a card for people.
-
-| file | content |
-|---|---|
-| `tagger.json` | format, and how texts and photos become what the model reads |
-| `taxonomy.json` | as in `clean/`: names of each level, and the valid paths |
-| `model/` | the fusion, as the `train` stage saved it (`lib/training/model.py`) |
-| `promises.json` | calibration, thresholds, candidates (`lib/tagging/promises.py`) |
-| `README.md` | the card: data, metrics, limits |
-"""
+"""From new products to category paths, with confidences: a trained model and what is promised of it."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax
 
 from lib import config, files
-from lib.config import Strict, validate
 from lib.exceptions import StudyError
-from lib.models.fusion import PathFusion, set_names
+from lib.models.fusion import PathFusion, input_sets, set_names
 from lib.models.inputs import Products
+from lib.tagging.folder import ABOUT, CARD, MODEL, PROMISES, TAXONOMY, About, Backbone, read_folder
 from lib.tagging.promises import Prefixes, Promises, Shares, best_prefixes, tagged_depth
 from lib.training.model import load_model
-
-FORMAT: Literal[2] = 2
-"""Of the folder; a tagger reads this one only."""
-
-ABOUT, TAXONOMY, MODEL, PROMISES = "tagger.json", "taxonomy.json", "model", "promises.json"
-
-
-class Backbone(Strict):
-    """How photos become the vectors that the tagger reads."""
-
-    settings: config.Backbone
-    weights_sha256: str
-    dimension: int
-
-
-class About(Strict):
-    """What `tagger.json` holds. A product's text is made of the fields that `text_from` lists, in this order."""
-
-    format: Literal[2] = FORMAT
-    catalogue: str
-    key: str
-    text: config.Text
-    text_from: tuple[Literal["title", "description"], ...] = ("description",)
-    backbone: Backbone | None = None
 
 
 class Tagger:
@@ -77,35 +42,29 @@ class Tagger:
 
     @classmethod
     def load(cls, folder: Path) -> "Tagger":
-        """Load a folder.
+        """Load a folder (`lib.tagging.folder`).
 
         Raises
         ------
         StudyError
-            If a file is missing or damaged, if files do not fit one another, or if the folder is of another format.
+            If a file is missing, new, damaged or edited, if files do not fit one another, or if the folder is of
+            another format.
         """
-        if not folder.is_dir():
-            raise StudyError(f"There is no tagger in {folder}. `dvc repro` makes one for each catalogue.")
+        content = read_folder(folder)
+        tagger = cls(content.about, content.taxonomy.model_dump(), content.model, content.promises)
         try:
-            content = files.read_json(folder / ABOUT)
-        except ValueError as error:
-            raise StudyError(f"{folder / ABOUT} is damaged: {error}.") from error
-        form = content.get("format") if isinstance(content, dict) else None
-        if form != FORMAT:  # before anything else is looked at
-            raise StudyError(
-                f"{folder / ABOUT}: this program reads taggers of format {FORMAT}. Found {form!r}. Train it again."
-            )
-        about = validate(About, content, str(folder / ABOUT))
-        try:
-            taxonomy, promises = files.read_json(folder / TAXONOMY), folder / PROMISES
-            found = validate(Promises, files.read_json(promises), str(promises)) if promises.exists() else None
-            tagger = cls(about, taxonomy, _fusion(load_model(folder / MODEL)), found)
-            if [len(names) for names in tagger.levels] != tagger.model.settings.class_counts:
-                raise ValueError("the taxonomy has other classes than the model")
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            problem = f"{type(error).__name__}: {error}"
-            raise StudyError(f"{folder} is damaged, or its files are not of one tagger ({problem}).") from error
+            tagger._try()
+        except Exception as error:  # whatever a library makes of arrays that are not of one model
+            raise StudyError(f"{folder} is damaged, or its files are not of one tagger ({error!r}).") from error
         return tagger
+
+    def _try(self) -> None:
+        """Tag a product with each set of inputs, and see that nothing is raised."""
+        brand = min(self.model.known("brand") - {""}, default="")
+        backbone = self.about.backbone
+        image = None if backbone is None else np.full((1, backbone.dimension), 0.01, np.float32)
+        for inputs in input_sets(self.inputs):
+            self.tag(Products.of([brand], ["example"], image), set(self.inputs) - set(inputs))
 
     def save(self, folder: Path, card: str) -> None:
         """Write the folder, whole or not at all, with a card in Markdown."""
@@ -116,7 +75,8 @@ class Tagger:
             files.write_json(partial / TAXONOMY, {"levels": self.levels, "paths": self.paths.tolist()})
             if self.promises is not None:
                 files.write_json(partial / PROMISES, self.promises.model_dump(mode="json"))
-            (partial / "README.md").write_text(card, "utf-8")
+            (partial / CARD).write_text(card, "utf-8")
+            files.write_json(partial / files.MANIFEST, {"files": files.file_hashes(partial)})
 
     def scores(self, products: Products, hidden: Collection[config.Input] = ()) -> npt.NDArray[np.float64]:
         """Return the log-probability of each valid path, shape (rows, paths), with some inputs hidden if asked.
@@ -173,7 +133,8 @@ def trained_tagger(catalogue: str, name: str, key: str, text: config.Text) -> Ta
     """
     if not isinstance(config.get_variant(config.load_params(), name), config.PathFusionVariant):
         raise StudyError(f"business.variant: only a 'path_fusion' can be deployed, and '{name}' is none.")
-    model = _fusion(load_model(config.build_dir(catalogue, "models", name, key)))
+    model = load_model(config.build_dir(catalogue, "models", name, key))
+    assert isinstance(model, PathFusion)
     about = About(
         catalogue=catalogue,
         key=key,
@@ -192,12 +153,6 @@ def backbone_of(catalogue: str) -> Backbone:
         weights_sha256=manifest["weights_sha256"],
         dimension=manifest["dimension"],
     )
-
-
-def _fusion(model: object) -> PathFusion:
-    if not isinstance(model, PathFusion):
-        raise TypeError(f"a tagger's model is a fusion of whole paths, and this is a {type(model).__name__}")
-    return model
 
 
 class Tags(NamedTuple):

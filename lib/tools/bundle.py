@@ -21,9 +21,9 @@ from dvc.stage import PipelineStage
 
 from lib.config import load_catalogue, root
 from lib.exceptions import StudyError
-from lib.files import file_sha256, fingerprint, whole, write_json
+from lib.files import MANIFEST, check_files, contents, file_hashes, fingerprint, whole, write_json
 
-MANIFEST, CACHE, FILES, LOCK = "manifest.json", "cache", "files", "dvc.lock"
+CACHE, FILES, LOCK = "cache", "files", "dvc.lock"
 TEXTS = ("raw", "clean", "text")
 """Folders of `build/NAME/` that hold texts or photos of products."""
 
@@ -60,7 +60,7 @@ def pack(target: Path, texts: bool = False) -> dict[str, Any]:
         _keep(partial, {path: outputs[path].hash_info.value for path in cached})
         for path in [LOCK, *(path for path, out in outputs.items() if not out.use_cache)]:
             _copy(root() / path, partial / FILES / path)
-        hashes = {path: file_sha256(partial / path) for path in _listed(partial)}
+        hashes = file_hashes(partial)
         content = {"commit": commit, "outputs": cached, "left_out": sorted(held), "not_run": stale, "files": hashes}
         write_json(partial / MANIFEST, content | {"seal": fingerprint(content)})
     return content
@@ -74,7 +74,7 @@ def _keep(bundle: Path, outputs: Mapping[str, str]) -> None:
         if value.endswith(".dir") and (listing := bundle / _object(value)).is_file():
             hashes += [entry["md5"] for entry in json.loads(listing.read_text("utf-8"))]
         wanted |= {_object(name): path for name in hashes}
-    found = {f"{CACHE}/{name}" for name in _listed(bundle / CACHE)}
+    found = {f"{CACHE}/{name}" for name in contents(bundle / CACHE)}
     for name in found - set(wanted):
         (bundle / name).unlink()
     if lost := sorted(path for name, path in wanted.items() if name not in found):
@@ -107,7 +107,7 @@ def restore(source: Path) -> dict[str, Any]:
                 f"{source} is of commit {packed}; this is commit {here}. Run `git checkout {packed}` first."
             )
         kept = {out.def_path for stage in _stages(repo) for out in stage.outs if not out.use_cache} | {LOCK}
-        for path in _listed(source / FILES):
+        for path in contents(source / FILES):
             if not any(PurePosixPath(path).is_relative_to(known) for known in kept):
                 raise StudyError(f"{source / FILES / path}: expected only what stages of dvc.yaml write, found {path}.")
     for path in sorted(path for path in kept if (source / FILES / path).exists()):
@@ -153,10 +153,6 @@ def _shows_products(path: str) -> bool:
     return folder == "build" and kind in TEXTS and not load_catalogue(catalogue).publish_examples
 
 
-def _listed(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
-
-
 def _checked(source: Path) -> dict[str, Any]:
     """Read a bundle's manifest, and compare it with every file."""
     path = source / MANIFEST
@@ -170,13 +166,7 @@ def _checked(source: Path) -> dict[str, Any]:
         raise StudyError(f"{damaged}expected JSON with a seal, found {error!r}.") from error
     if seal != fingerprint(manifest):
         raise StudyError(f"{damaged}expected the seal {fingerprint(manifest)}, found {seal!r}.")
-    expected, found = manifest["files"], set(_listed(source)) - {MANIFEST}
-    for name in sorted(found.symmetric_difference(expected)):
-        said = ("expected nothing", "found a file") if name in found else ("expected a file", "found nothing")
-        raise StudyError(f"{source / name}: {', '.join(said)}. The bundle is damaged or was edited.")
-    for name, sha256 in expected.items():
-        if (now := file_sha256(source / name)) != sha256:
-            raise StudyError(f"{source / name} is damaged or was edited: expected SHA-256 {sha256}, found {now}.")
+    check_files(source, manifest["files"])
     for file in source.glob(f"{CACHE}/**/*.dir"):
         for entry in json.loads(file.read_text("utf-8")):
             if ".." in (place := PurePosixPath(entry["relpath"])).parts or place.is_absolute():

@@ -39,7 +39,7 @@ LEFT_OUT = {
 """What has no say in a run's result: artefacts, errors, the executor; and settings and the grid, which the key has."""
 
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "pytorch-lightning")
-MANIFEST, CHECKPOINTS = "manifest.json", ".checkpoints"
+CHECKPOINTS = ".checkpoints"
 
 MadeBy = Mapping[str, Any]
 
@@ -151,8 +151,8 @@ def find(key: str) -> Path | None:
     """Return the folder of a run that is kept, if it is whole and is what it says."""
     folder = folder_of(key)
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        is_whole = manifest["files"] == _file_hashes(folder) and key_of(manifest["made_by"]) == key
+        manifest = json.loads((folder / files.MANIFEST).read_text("utf-8"))
+        is_whole = manifest["files"] == files.file_hashes(folder) and key_of(manifest["made_by"]) == key
     except (OSError, StudyError, ValueError, LookupError, TypeError):
         return None
     return folder if is_whole else None
@@ -184,14 +184,9 @@ def make(made_by: MadeBy, fill: Callable[[Path, Path], None]) -> Path:
             with files.whole(folder) as partial:
                 partial.mkdir()
                 fill(partial, checkpoints)
-                files.write_json(partial / MANIFEST, {"made_by": made_by, "files": _file_hashes(partial)})
+                files.write_json(partial / files.MANIFEST, {"made_by": made_by, "files": files.file_hashes(partial)})
             files.remove(checkpoints)
     return folder
-
-
-def _file_hashes(folder: Path) -> dict[str, str]:
-    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    return {name: files.file_sha256(folder / name) for name in names if name != MANIFEST}
 
 
 @contextmanager

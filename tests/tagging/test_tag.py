@@ -2,15 +2,15 @@
 
 import csv
 import itertools
-import json
 import re
-import shutil
 import zipfile
+from types import SimpleNamespace
 
 import made_tagger
 import numpy as np
 import pandas as pd
 import pytest
+from made_tagger import arguments
 
 from lib import tag
 from lib.clean.photos import open_photos
@@ -18,46 +18,12 @@ from lib.exceptions import StudyError
 from lib.features.vectors import vectors_of
 from lib.models.inputs import Products
 from lib.tagging import photo_vectors, stream
-from lib.tagging.incoming import Chunk, Usual, usual_columns
-from lib.tagging.promises import listed
+from lib.tagging.incoming import Chunk
+from lib.tagging.promises import best_prefixes, listed
 from lib.tagging.stream import Job, Tagged, tag_table
-from lib.tagging.tagger import Tagger
+from lib.tagging.tagger import Tagger, Tags
 
 LEVELS = ["level_1", "level_2", "level_3"]
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory):
-    """Return the root of a study with a tagger for `tiny`."""
-    root = tmp_path_factory.mktemp("tag")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STUDY_ROOT", str(root))
-        made_tagger.make(root)
-        yield root
-
-
-@pytest.fixture
-def new(shop):
-    """Return the products of tiny as if they were new."""
-    return made_tagger.table(shop)
-
-
-@pytest.fixture
-def tagged(shop, tmp_path):
-    """Return a function that tags a table and returns the result, the rejects and the summary."""
-
-    def run(table, name="new.csv", output="tagged.csv", **options):
-        path = tmp_path / name
-        if isinstance(table, pd.DataFrame):
-            table.to_parquet(path) if path.suffix == ".parquet" else table.to_csv(path, index=False)
-        elif table is not None:
-            path.write_text(table)
-        job = Job(path, tmp_path / output, shop / "build/tiny/tagger", **{"precision": 0.9} | options)
-        summary = tag_table(job)
-        read = pd.read_parquet if output.endswith("parquet") else lambda p: pd.read_csv(p, keep_default_na=False)
-        return read(job.output), pd.read_csv(job.rejects_path, keep_default_na=False), summary
-
-    return run
 
 
 def files(folder):
@@ -95,9 +61,7 @@ def test_the_automatic_are_above_their_threshold_and_have_no_candidates(new, tag
 
 def test_candidates_begin_with_the_best_path_and_its_confidence(shop, new, tmp_path):
     new.to_csv(tmp_path / "new.csv", index=False)
-    shutil.copytree(shop / "build/tiny/tagger", tmp_path / "tagger")
-    nothing = made_tagger.promises(level_1=None, level_2=None, level_3=None)
-    (tmp_path / "tagger/promises.json").write_text(nothing.model_dump_json())
+    made_tagger.promising(shop / "build/tiny/tagger", tmp_path / "tagger", level_1=None, level_2=None, level_3=None)
     tag_table(Job(tmp_path / "new.csv", tmp_path / "tagged.csv", tmp_path / "tagger", 0.9))
     found = pd.read_csv(tmp_path / "tagged.csv", keep_default_na=False)
     assert (found["decision"] == "review").all()
@@ -115,6 +79,44 @@ def test_candidates_are_those_of_the_share_that_is_asked_for(new, tagged):
     assert few["candidates"].str.count(r"\|").sum() < many["candidates"].str.count(r"\|").sum()
     with pytest.raises(StudyError, match=r"no candidates for a share of 0.5. It has those of \[0.9, 0.95\]"):
         tagged(new, shown=0.5)
+
+
+def test_long_lists_of_candidates_are_cut_and_the_rest_is_counted(shop, new, tmp_path, capsys):
+    tagger = Tagger.load(shop / "build/tiny/tagger")
+    nothing = made_tagger.promises(level_1=None, level_2=None, level_3=None)
+    everything = [one.model_copy(update={"probability": 0.0}) for one in nothing.candidates]
+    tagger.promises = nothing.model_copy(update={"candidates": everything})
+    tagger.save(tmp_path / "new tagger", "# A card\n")
+    new.to_csv(tmp_path / "new.csv", index=False)
+    asked = [str(tmp_path / "new.csv"), "--model", str(tmp_path / "new tagger"), "--precision", "0.9"]
+    output = tmp_path / "out.csv"
+    assert tag.main([*asked, "-o", str(output)]) == 0
+    whole = pd.read_csv(output)["candidates"].str.split(" | ", regex=False)
+    assert (whole.str.len() == len(tagger.paths)).all()  # six, which is not more than 20
+    assert "--max-candidates" not in capsys.readouterr().out
+    for most in (1, 4, 5):
+        assert tag.main([*asked, "-o", str(output), "--max-candidates", str(most)]) == 0
+        found = pd.read_csv(output)["candidates"].str.split(" | ", regex=False)
+        assert found.str[:-1].tolist() == whole.str[:most].tolist()
+        assert set(found.str[-1]) == {f"... and {len(tagger.paths) - most} more"}
+        said = capsys.readouterr().out
+        assert f"Of {len(new)} products {most} candidates are listed, and the others counted: --max-cand" in said
+    assert tag.main([*asked, "-o", str(output), "--max-candidates", "6"]) == 0
+    pd.testing.assert_series_equal(pd.read_csv(output)["candidates"].str.split(" | ", regex=False), whole)
+
+
+def test_twenty_candidates_are_listed_where_nobody_says_more():
+    paths = np.array([(i, i, i) for i in range(186)])
+    levels = [[f"{level}{i}" for i in range(186)] for level in "abc"]
+    tagger = SimpleNamespace(names=lambda path: [level[path] for level in levels])
+    shares = np.arange(186, 0, -1) / np.arange(187).sum()
+    confidence = np.array([[0.1, 0.1, 0.1]])
+    tags = Tags(shares[None], best_prefixes(shares[None], paths), confidence, ["text"])
+    [row] = stream.decide(tagger, tags, ["p"], [np.inf] * 3, 0.0)
+    listed = row.candidates.split(" | ")
+    assert listed[0].startswith("a0 > b0 > c0 (0.1")
+    assert listed[19].startswith("a19 > b19 > c19 (")
+    assert listed[20:] == ["... and 166 more"]
 
 
 def test_tags_are_the_taggers_own(shop, new, tagged):
@@ -146,7 +148,7 @@ def test_what_a_product_has_is_said(tagged):
 
 def test_what_cannot_be_used_is_rejected_with_a_reason(tagged):
     table = (
-        "product_id,brand,description\n,brand 1,sole\na,brand 1,sole\na,brand 2,denim\nb,never seen,the of\nc,1,2,3\n"
+        "product_id,brand,description\n,brand 1,sole\na,brand 1,sole\nb,never seen,the of\na,brand 2,denim\nc,1,2,3\n"
     )
     found, rejects, summary = tagged(table)
     assert found["product_id"].tolist() == ["a"]
@@ -155,84 +157,79 @@ def test_what_cannot_be_used_is_rejected_with_a_reason(tagged):
     assert rejects.set_index("reason").loc["invalid record", "detail"] == "line 6: expected 3 fields, got 4"
 
 
-# Any size, any form
+@pytest.mark.parametrize("output", ["tagged.csv", "tagged.parquet"])
+def test_where_no_product_can_be_tagged_only_the_rejects_are_written(tagged, tmp_path, output):
+    (tmp_path / output).write_text("what was there")
+    with pytest.raises(StudyError) as caught:
+        tagged("product_id,brand,description\n,brand 1,sole\n,,\nb,never seen,the of\nc,1,2,3\n", output=output)
+    assert str(caught.value).splitlines() == [
+        f"No product of {tmp_path / 'new.csv'} can be tagged; {tmp_path / output} is not written. "
+        f"{tmp_path / 'tagged.rejects.csv'} says why:",
+        "  missing id: 2, such as (line 2: 'product_id' is missing or empty)",
+        "  invalid record: 1, such as (line 5: expected 3 fields, got 4)",
+        "  no input: 1, such as b (no brand that the tagger knows, no text, no usable photo)",
+    ]
+    assert (tmp_path / output).read_text() == "what was there"
+    assert len(pd.read_csv(tmp_path / "tagged.rejects.csv")) == 4
 
 
-@pytest.mark.parametrize("rows", [1, 7, 1000])
-def test_streaming_gives_what_one_piece_gives(new, tagged, monkeypatch, rows):
-    expected, *_ = tagged(new)
-    monkeypatch.setattr(stream, "ROWS", rows)
-    found, *_ = tagged(new)
-    pd.testing.assert_frame_equal(found, expected, check_exact=False, atol=1.1e-4)
-
-
-def test_formats_say_the_same(new, tagged, tmp_path):
-    expected, *_ = tagged(new)
-    lines = "\n".join(json.dumps(row) for row in new.to_dict("records"))
-    for found, *_ in (tagged(new, "new.parquet"), tagged(lines, "new.jsonl")):
-        pd.testing.assert_frame_equal(found, expected)
-    parquet, *_ = tagged(new, output="tagged.parquet")
-    pd.testing.assert_frame_equal(parquet, expected, check_dtype=False, atol=1e-6)
-
-
-def test_ids_are_kept_outside_memory_and_still_found(tagged):
-    count = 3000
-    rows = "\n".join(f"p{number % (count - 1)},brand 1,sole" for number in range(count))
-    _, rejects, summary = tagged(f"product_id,brand,description\n{rows}\n")
-    assert summary.products == count - 1
-    assert rejects["product_id"].tolist() == ["p0"]
-
-
-# Columns
-
-
-def test_misnamed_columns_are_named_with_what_was_looked_for(new, tagged, tmp_path):
-    table = new.rename(columns={"product_id": "sku", "brand": "Brand", "description": "descripton"})
-    with pytest.raises(StudyError) as error:
-        tagged(table)
-    message = str(error.value)
-    assert "lacks 3 of the 3 columns" in message
-    assert "product_id: looked for 'product_id' or 'id'." in message
-    assert "brand: looked for 'brand'. Did you mean 'Brand'?" in message
-    assert "description: looked for 'description'. Did you mean 'descripton'?" in message
-    assert "Its columns are ['sku', 'Brand', 'title', 'descripton', 'image']." in message
+@pytest.mark.parametrize(("name", "table"), [("new.csv", "product_id,brand,description\n"), ("new.jsonl", "\n\n")])
+def test_a_table_without_a_row_is_an_error_and_nothing_is_written(shop, tmp_path, capsys, name, table):
+    (tmp_path / name).write_text(table)
+    assert tag.main(arguments(tmp_path / name, tmp_path / "out.csv")) == 1
+    assert f"{tmp_path / name} holds no product" in capsys.readouterr().err
     assert files(tmp_path) == []
 
 
-def test_columns_can_be_named(new, tagged):
-    table = new.rename(columns={"product_id": "sku", "brand": "maker"})
-    pd.testing.assert_frame_equal(tagged(table, columns={"product_id": "sku", "brand": "maker"})[0], tagged(new)[0])
+# Cells that a spreadsheet may take for formulas
 
 
-def test_a_field_that_no_product_has_may_be_left_out(new, tagged):
-    found, *_ = tagged(new.drop(columns="brand"), without=["brand"])
-    assert set(found["inputs"]) == {"text"}
+def test_cells_that_begin_like_formulas_are_escaped_and_counted(shop, new, tmp_path, capsys):
+    table = new.head(6).assign(product_id=["=1+1", "+1", "-5", "@SUM(A1)", "a=b", "x-1"], brand="")
+    table["description"] = ["sole", "the", "sole", "sole", "sole", "sole"]
+    table.to_csv(tmp_path / "new.csv", index=False)
+    assert tag.main(arguments(tmp_path / "new.csv", tmp_path / "out.csv")) == 0
+    found = pd.read_csv(tmp_path / "out.csv", keep_default_na=False, dtype=str)
+    assert found["product_id"].tolist() == ["'=1+1", "'-5", "'@SUM(A1)", "a=b", "x-1"]
+    assert pd.read_csv(tmp_path / "out.rejects.csv")["product_id"].tolist() == ["'+1"]
+    said = capsys.readouterr().out
+    assert "Cells that a spreadsheet may take for formulas: 4. They begin with a ' now; --raw leaves them" in said
+    assert tag.main(arguments(tmp_path / "new.csv", tmp_path / "out.csv", "--raw")) == 0
+    found = pd.read_csv(tmp_path / "out.csv", keep_default_na=False, dtype=str)
+    assert found["product_id"].tolist() == ["=1+1", "-5", "@SUM(A1)", "a=b", "x-1"]
+    assert pd.read_csv(tmp_path / "out.rejects.csv", dtype=str)["product_id"].tolist() == ["+1"]
+    assert "spreadsheet" not in capsys.readouterr().out
 
 
-def test_columns_of_json_lines_are_those_of_its_first_rows(new, tagged):
-    lines = "\n".join(json.dumps(row) for row in new.rename(columns={"brand": "make"}).to_dict("records"))
-    with pytest.raises(StudyError, match=r"brand: looked for 'brand'"):
-        tagged(lines, "new.jsonl")
+def test_parquet_is_never_escaped(new, tagged):
+    found, _, summary = tagged(new.head(2).assign(product_id=["=1+1", "-5"]), output="tagged.parquet")
+    assert found["product_id"].tolist() == ["=1+1", "-5"]
+    assert summary.escaped == 0
 
 
-def test_one_column_may_be_a_wrong_delimiter(tagged):
-    with pytest.raises(StudyError, match=r"Is that one column\? --delimiter"):
-        tagged("product_id;brand;description\na;b;c\n")
-    assert tagged("product_id;brand;description\na;brand 1;sole\n", delimiter=";")[2].products == 1
+def test_names_of_classes_are_escaped_and_numbers_are_not(shop, new, tagged, tmp_path):
+    tagger = Tagger.load(shop / "build/tiny/tagger")
+    tagger.levels = [["=2+2", "@b"], ["-c", "+d"], ["\te", "\rf", "g", "-h"]]
+    tagger.save(tmp_path / "new tagger", "# A card\n")
+    new.to_csv(tmp_path / "new.csv", index=False)
+    tag_table(Job(tmp_path / "new.csv", tmp_path / "out.csv", tmp_path / "new tagger", 0.9))
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = {row[level] for row in rows for level in LEVELS} - {""}
+    assert names <= {"'=2+2", "'@b", "'-c", "'+d", "'\te", "'\rf", "g", "'-h"}
+    assert len(names) > 5
+    assert all(row["candidates"].startswith(("'=2+2 > ", "'@b > ")) for row in rows if row["candidates"])
+    assert all(float(row["confidence"]) > 0 for row in rows)
 
 
-def test_the_catalogues_own_names_are_known(shop, new, tagged, monkeypatch):
-    usual = Usual({"product_id": "sku", "brand": "maker"})
-    monkeypatch.setattr(stream, "usual_columns", lambda name: usual)
-    table = new.rename(columns={"product_id": "sku", "brand": "maker"})
-    assert tagged(table)[2].products == len(new)
+@pytest.mark.parametrize("cell", [-1, -1.5, 0, None, True, "", "a-1", "1-", " =1", "'=1"])
+def test_other_cells_stay_as_they_are(cell):
+    assert stream.escape(cell) is cell
 
 
-def test_columns_of_a_catalogues_file_are_read(study):
-    usual = usual_columns("fashion")
-    assert usual.columns["description"] == "productDescriptors.description.value"
-    assert usual.image_name == "{id}.jpg"
-    assert usual_columns("demo") == usual_columns("no such catalogue") == Usual()
+@pytest.mark.parametrize("text", ["=", "=1", "+1", "-1", "@a", "\ta", "\ra", "\na", "=cmd|' /C calc'!A0", "＝1"])
+def test_a_text_that_begins_like_a_formula_begins_with_a_quote_mark_then(text):
+    assert stream.escape(text) == "'" + text
 
 
 # Photos
@@ -312,13 +309,9 @@ def test_other_weights_are_refused(new, tagged, photos, tmp_path):
 # The command
 
 
-def arguments(shop, table, output, *more):
-    return [str(table), "--catalogue", "tiny", "--precision", "0.9", "-o", str(output), *more]
-
-
 def test_the_command_says_what_it_did(shop, new, tmp_path, capsys):
     new.to_csv(tmp_path / "new.csv", index=False)
-    assert tag.main(arguments(shop, tmp_path / "new.csv", tmp_path / "out.csv")) == 0
+    assert tag.main(arguments(tmp_path / "new.csv", tmp_path / "out.csv")) == 0
     said = capsys.readouterr().out
     assert f"{len(new)} products in" in said
     assert "No photo was looked at" in said
@@ -336,31 +329,56 @@ def test_the_command_says_what_it_did(shop, new, tmp_path, capsys):
         (["--without", "branding"], "There is no field 'branding'"),
         (["--images", "nowhere"], "There are no photos in nowhere"),
         (["-o", "out.xlsx"], "ends in .csv or .parquet"),
+        (["-o", "new.csv/out.csv"], "Cannot write new.csv/out.rejects.csv: (Not a directory|File exists)"),
+        (["-o", "n" * 300 + ".csv"], "Cannot write n+.rejects.csv: File name too long"),
+        (["--max-candidates", "0"], "--max-candidates: expected 1 or more. Got 0"),
         (["--images", "a", "--features", "b"], "one of the two"),
     ],
 )
 def test_an_error_is_one_message_and_nothing_is_written(shop, new, tmp_path, capsys, monkeypatch, more, message):
     new.to_csv(tmp_path / "new.csv", index=False)
     monkeypatch.chdir(tmp_path)
-    assert tag.main(arguments(shop, "new.csv", "out.csv", *more)) == 1
+    assert tag.main(arguments("new.csv", "out.csv", *more)) == 1
     assert re.search(message, capsys.readouterr().err)
     assert files(tmp_path) == []
 
 
 def test_a_missing_table_is_named_with_the_nearest(shop, new, tmp_path, capsys):
     new.to_csv(tmp_path / "new.csv", index=False)
-    assert tag.main(arguments(shop, tmp_path / "news.csv", tmp_path / "out.csv")) == 1
+    assert tag.main(arguments(tmp_path / "news.csv", tmp_path / "out.csv")) == 1
     assert "Did you mean 'new.csv'?" in capsys.readouterr().err
 
 
 def test_a_tagger_without_thresholds_says_how_to_get_them(shop, new, tmp_path, capsys):
-    folder = shop / "build/tiny/tagger"
-    promises = (folder / "promises.json").rename(folder / "later.json")
-    try:
-        assert tag.main(arguments(shop, tmp_path / "new.csv", tmp_path / "out.csv")) == 1
-    finally:
-        promises.rename(folder / "promises.json")
+    tagger = Tagger.load(shop / "build/tiny/tagger")
+    tagger.promises = None
+    tagger.save(tmp_path / "tagger", "# A card\n")
+    asked = ["new.csv", "--model", str(tmp_path / "tagger"), "--precision", "0.9", "-o", str(tmp_path / "out.csv")]
+    assert tag.main(asked) == 1
     assert "dvc repro business@tiny" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [["-o", "a.csv"], ["-o", "a.parquet"], ["--rejects", "a.csv"], ["-o", "link.csv"]])
+def test_a_folder_is_never_taken_for_an_output(shop, new, tmp_path, capsys, monkeypatch, more):
+    new.to_csv(tmp_path / "new.csv", index=False)
+    for name in ("a.csv", "a.parquet"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.txt").write_text("years of work")
+    (tmp_path / "link.csv").symlink_to("a.csv")
+    monkeypatch.chdir(tmp_path)
+    assert tag.main(arguments("new.csv", "out.csv", *more)) == 1
+    said = capsys.readouterr().err
+    assert f"Cannot write {more[1]}: expected the name of a file, found a folder. It is left as it is." in said
+    for name in ("a.csv", "a.parquet", "link.csv"):
+        assert (tmp_path / name / "thesis.txt").read_text() == "years of work"
+    assert files(tmp_path) == ["a.csv", "a.parquet", "link.csv"]
+
+
+def test_nothing_is_written_into_the_taggers_folder(shop, new, tmp_path, capsys):
+    new.to_csv(tmp_path / "new.csv", index=False)
+    assert tag.main(arguments(tmp_path / "new.csv", shop / "build/tiny/tagger/out.csv")) == 1
+    assert "is the tagger's folder, which must stay as it is" in capsys.readouterr().err
+    assert Tagger.load(shop / "build/tiny/tagger")
 
 
 def test_the_table_is_not_overwritten(new, tagged):
@@ -380,6 +398,6 @@ def test_stopping_leaves_nothing(shop, new, tmp_path, monkeypatch, capsys):
     tagging = Tagger.tag
     monkeypatch.setattr(stream, "ROWS", 50)
     monkeypatch.setattr(Tagger, "tag", stop)
-    assert tag.main(arguments(shop, tmp_path / "new.csv", tmp_path / "out.csv")) == 130
+    assert tag.main(arguments(tmp_path / "new.csv", tmp_path / "out.csv")) == 130
     assert files(tmp_path) == []
     assert "Nothing is written" in capsys.readouterr().err

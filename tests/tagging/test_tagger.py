@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib import files
 from lib.exceptions import StudyError
 from lib.models.inputs import Products
 from lib.tagging.promises import listed
@@ -83,33 +82,6 @@ def test_a_folder_can_be_moved_and_keeps_its_promises(made, tagger, folder, prod
     np.testing.assert_array_equal(moved.scores(products), tagger.scores(products))
     assert moved.promises == made_tagger.promises()
     assert {path.suffix for path in folder.rglob("*.*")} == {".json", ".safetensors", ".md"}  # no pickle
-
-
-@pytest.mark.parametrize("name", ["tagger.json", "taxonomy.json", "promises.json", "model/model.json"])
-@pytest.mark.parametrize("damage", ["missing", "cut", "other"])
-def test_a_damaged_file_is_one_message(folder, name, damage):
-    content = (folder / name).read_bytes()
-    (folder / name).unlink()
-    if damage == "missing" and name == "promises.json":
-        assert Tagger.load(folder).promises is None
-        return
-    if damage != "missing":
-        (folder / name).write_bytes(content[: len(content) // 2] if damage == "cut" else b"[]")
-    with pytest.raises(StudyError, match=rf"damaged|wrong|missing|{name}"):
-        Tagger.load(folder)
-
-
-def test_a_folder_that_is_none_or_of_another_format_or_of_two_taggers_is_refused(folder, tmp_path):
-    with pytest.raises(StudyError, match=r"There is no tagger in .*nowhere"):
-        Tagger.load(tmp_path / "nowhere")
-    taxonomy = files.read_json(folder / "taxonomy.json")
-    taxonomy["levels"][2].append("one more")
-    files.write_json(folder / "taxonomy.json", taxonomy)
-    with pytest.raises(StudyError, match="not of one tagger"):
-        Tagger.load(folder)
-    files.write_json(folder / "tagger.json", files.read_json(folder / "tagger.json") | {"format": 1, "more": "new"})
-    with pytest.raises(StudyError, match=r"reads taggers of format 2. Found 1"):
-        Tagger.load(folder)
 
 
 def test_vectors_of_another_network_are_refused(tagger, products):
