@@ -47,7 +47,7 @@ def whole(path: Path) -> Iterator[Path]:
     Raises
     ------
     StudyError
-        If the disk is full or the folder cannot be written to, whichever library met it; or if a file was to take the
+        If the disk is full or the folder cannot be written to, whichever library met it, or if a file was to take the
         place of a folder.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -79,7 +79,7 @@ def why_unwritable(error: BaseException, folder: Path) -> str | None:
     if isinstance(error, StudyError):
         return None
     named = getattr(error, "errno", None)
-    for code in _UNWRITABLE:
+    for code in UNWRITABLE:
         if code == named or f"(os error {code})" in str(error):
             return os.strerror(code)
     if named is None and isinstance(error, OSError | RuntimeError):

@@ -9,6 +9,8 @@ import pytest
 import yaml
 from pipeline import PROJECT, copy_project, dvc
 
+from lib.tools.repro import mend_lock
+
 ONE_STAGE = {
     "cmd": "python train.py",
     "deps": ["train.py"],
@@ -138,3 +140,16 @@ def test_an_experiment_stands_beside_what_it_departs_from(experiment):
     row = next(row for row in table if row["Experiment"] == "smaller")
     assert row["random.mean.brand_text"] == "0.128"
     assert row["variants.brand_text.hidden_size"] == "128"
+
+
+@pytest.mark.parametrize(
+    ("content", "stays"), [("", False), ('{"wri', False), ('{"write": {}, "read": {}}', True), (None, False)]
+)
+def test_a_list_of_locks_that_a_killed_dvc_left_half_written_goes_by_itself(tmp_path, monkeypatch, content, stays):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    path = tmp_path / ".dvc/tmp/rwlock"
+    path.parent.mkdir(parents=True)
+    if content is not None:
+        path.write_text(content)
+    mend_lock()
+    assert path.exists() is stays

@@ -4,11 +4,12 @@ import io
 import re
 import warnings
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lib.config.base import MAX_PHOTO_BYTES as MAX_BYTES
 from lib.exceptions import StudyError
@@ -159,13 +160,14 @@ def _decode(content: bytes, size: int) -> Pixels:
             raise PhotoError(f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} are decoded")
         image.draft("RGB", (size, size))  # a large JPEG is decoded no larger than needed
         mode = "RGBA" if image.has_transparency_data else "RGB"
-        try:
-            upright: Image.Image = ImageOps.exif_transpose(image)
-        except Exception:  # EXIF data that make no sense do not spoil it; if the photo is damaged, converting says so
-            upright = image
+        upright: Image.Image = image  # and no copy of it, unless it has to be: a large one takes 200 MB
+        with suppress(Exception):  # EXIF data that make no sense do not spoil it
+            if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+                upright = ImageOps.exif_transpose(image)
         if upright.mode.startswith("I;16"):  # 16-bit grey levels, which Pillow's own conversion would cut off at 255
             upright = Image.fromarray((np.asarray(upright) // 256).astype(np.uint8))
-        square = ImageOps.fit(upright.convert(mode), (size, size), Image.Resampling.BILINEAR)
+        coloured = upright if upright.mode == mode else upright.convert(mode)
+        square = ImageOps.fit(coloured, (size, size), Image.Resampling.BILINEAR)
     if square.mode == "RGBA":
         square = Image.alpha_composite(Image.new("RGBA", square.size, "white"), square).convert("RGB")
     return np.array(square)

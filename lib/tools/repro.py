@@ -5,11 +5,13 @@ to get it, and would not say how far it is. Its own words, and those of the stag
 With `--dry` nothing runs. `--tour [CATALOGUE]` makes a tagger to play with, and nothing that this does not need.
 """
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from threading import Event, Thread
 
 import pandas as pd
@@ -92,6 +94,16 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
+def mend_lock() -> None:
+    """Remove DVC's list of locks if a `dvc` that was killed has left half of it: DVC would ask a person to do that."""
+    path = root() / ".dvc" / "tmp" / "rwlock"
+    with suppress(FileNotFoundError):
+        try:
+            json.loads(path.read_text("utf-8"))
+        except ValueError:
+            path.unlink()
+
+
 def run(arguments: Sequence[str], expected: pd.Series) -> int:
     """Run `dvc repro` behind one progress line, and return its exit status.
 
@@ -103,6 +115,7 @@ def run(arguments: Sequence[str], expected: pd.Series) -> int:
     log = root() / "build" / "repro.log"
     log.parent.mkdir(exist_ok=True)
     usual = expected.fillna(expected.mean())
+    mend_lock()
     process = subprocess.Popen(
         [*DVC, *arguments], cwd=root(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )

@@ -182,16 +182,17 @@ def test_a_given_format_is_obeyed_and_doubted_where_it_fails(read, rejects, mess
         (packed("mimetype", b"application/vnd.oasis.opendocument.spreadsheet"), "or not an Excel file (.xlsx)"),
         (packed("[Content_Types].xml", b"<x/>"), "feed.csv is damaged, or not an Excel file (.xlsx)"),
         (KINDS["xlsx"][:2000], "feed.csv is truncated, or not a zip archive"),
-        (gzip.compress(b""), "feed.csv is empty."),
+        (gzip.compress(b"", mtime=0), "feed.csv is empty."),
         (
             packed("a.csv", b"", **{"b.csv": b"x"}),
             "holds 2 files, and one table was expected: 'a.csv', 'b.csv'.",
         ),
         (packed("a/", b""), "feed.csv holds 0 files, and one table was expected: none."),
-        (gzip.compress(packed("a.csv", KINDS["csv"])), "or not an Excel file (.xlsx)"),
+        (gzip.compress(packed("a.csv", KINDS["csv"]), mtime=0), "or not an Excel file (.xlsx)"),
         (bz2.compress(KINDS["csv"])[:-30], "feed.csv is truncated or damaged"),
         (packed("a.csv", KINDS["csv"]).replace(b"a.csv", b"b.csv", 1), "feed.csv is truncated, or not a zip archive"),
     ],
+    ids=lambda value: "content" if isinstance(value, bytes) else None,  # archives have times in them
 )
 def test_what_is_no_table_is_said_in_words(message, content, expected):
     assert expected in message(content)

@@ -119,6 +119,9 @@ def test_a_name_that_has_private_addresses_only_is_known_as_such():
         ({"products": "("}, "should be a valid regular expression"),
         ({"follow": "["}, "should be a valid regular expression"),
         ({"requests_per_second": 0}, "greater than 0"),
+        ({"max_crawl_delay": -1}, "greater than or equal to 0"),
+        ({"max_photo_bytes": 2**26}, "less than or equal to 33554432"),
+        ({"max_page_bytes": 2**26}, "less than or equal to 52428800"),
         ({"robot": False}, "unknown key 'robot'; .* Did you mean 'robots'?"),
     ],
 )
