@@ -79,7 +79,7 @@ def why_unwritable(error: BaseException, folder: Path) -> str | None:
     if isinstance(error, StudyError):
         return None
     named = getattr(error, "errno", None)
-    for code in UNWRITABLE:
+    for code in _UNWRITABLE:
         if code == named or f"(os error {code})" in str(error):
             return os.strerror(code)
     if named is None and isinstance(error, OSError | RuntimeError):
