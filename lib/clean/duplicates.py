@@ -21,7 +21,7 @@ or `COMMON_PRODUCT_SHARE` of all where that is more; those with equal descriptio
 All of it is linear in the products: within a bucket each is compared with the next `WINDOW` at most.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -144,7 +144,7 @@ def near_duplicate_groups(products: pd.DataFrame, photos: pd.DataFrame, params: 
     )
 
 
-def spread_among(brands: Rows, descriptions: Sequence[str]) -> Spread:
+def spread_among(brands: Rows, descriptions: Iterable[str]) -> Spread:
     """Return in how many brands, or products where brands are too few, something may occur and be a sign of a copy.
 
     >>> spread_among(np.arange(600) % 4, [""] * 600)[2:], spread_among(np.zeros(600, int), [""] * 600)[2:]

@@ -15,8 +15,7 @@ from lib.exceptions import StudyError
 Keys = NDArray[np.uint64]
 Rows = NDArray[np.int64]
 
-FEWEST_TESTED = 20  # fewer test products say little of what is tested
-MOST_UNSEEN = 0.5
+FEWEST_TESTED = 20  # of fewer test products nothing is asked but that there are some
 
 # What makes the held-out parts differ from any seed's sample. Seeds are small, so these never meet one.
 _RANDOM_SPLIT, _GROUPED_SPLIT, _TUNING = 2**63 + 1, 2**63 + 2, 2**63 + 3
@@ -82,8 +81,8 @@ def check_parts(products: pd.DataFrame, name: str) -> dict[str, float]:
     Raises
     ------
     StudyError
-        If a part is empty. And, where at least `FEWEST_TESTED` products are tested, so that it is no accident: if one
-        near-duplicate group has most products, or most test products are on such a path.
+        If a part is empty. And, where at least `FEWEST_TESTED` products are tested: if one near-duplicate group has
+        most products, or if most test products are on such a path, by more than two standard errors.
     """
     path = products[list(LEVELS)].agg(" > ".join, axis=1)
     group = products["group"].value_counts()
@@ -107,13 +106,13 @@ def check_parts(products: pd.DataFrame, name: str) -> dict[str, float]:
             continue
         elif split == "grouped" and group.iloc[0] > len(products) / 2:
             found, remedy = f"keeps most products in one part ({counts}).", tied
-        elif unseen[split] > MOST_UNSEEN:
+        elif unseen[split] > (limit := 0.5 + sizes["test"] ** -0.5):
             found = (
                 f"tests {sizes['test']:,} products, of which {unseen[split]:.0%} are on a category path that none "
-                f"of its {sizes['train']:,} training products has. Expected at most {MOST_UNSEEN:.0%}."
+                f"of its {sizes['train']:,} training products has. Expected at most {limit:.0%}."
             )
             remedy = tied
-            if unseen["random"] > MOST_UNSEEN:
+            if split == "random":
                 remedy = (
                     f"There are {path.nunique():,} paths for {len(products):,} products. Fewer and larger classes: "
                     "`categories.deeper: cut`, or `categories.product_name: drop` with `categories.shallower: repeat`."
