@@ -9,6 +9,7 @@ unless it is below data/ already, and listed in params.yaml. NAME is made from t
 """
 
 import argparse
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from lib.collect.recognise import NAMELESS, recognise
 from lib.collect.survey import Survey
 from lib.collect.table import TableSource
 from lib.config import LEVELS
-from lib.exceptions import StudyError
+from lib.exceptions import StudyError, nearest
 
 _CELL = 60  # characters of a text that are shown
 
@@ -111,6 +112,13 @@ def _table(frame: Any) -> list[str]:
 
 def write(path: Path, name: str | None, force: bool) -> list[str]:
     """Recognise a feed, write its catalogue, and say what was found."""
+    if not path.is_file():
+        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise StudyError(f"There is no file {path}.{nearest(path.name, beside)}")
+    if name and not re.fullmatch("[a-z][a-z0-9_]*", name):
+        raise StudyError(
+            f"A catalogue's name has small letters, digits and `_`, such as '{name_of(Path(name))}'. Got '{name}'."
+        )
     found = recognise(path)
     feed = found.feed
     draft = Draft(name or name_of(path), found, config.load_params().clean.max_reject_share)

@@ -214,6 +214,8 @@ def measure_levels(columns: Sequence[Column]) -> Paths | None:
     few = [c for c in few if c.share(lambda text: any(map(str.isalpha, text))) >= 0.5][:30]
     named = {c.name: _LEVEL_WORDS.search("".join(tokens(c.name))) is not None for c in few}
 
+    nested = dict[tuple[str, str], bool]()
+
     def above(upper: Column, lower: Column) -> bool:
         pairs = Counter(
             (b, a) for a, b in zip(upper.texts, lower.texts, strict=True) if a is not None and b is not None
@@ -221,9 +223,10 @@ def measure_levels(columns: Sequence[Column]) -> Paths | None:
         most = dict[str, int]()
         for (value, _), count in pairs.items():
             most[value] = max(most.get(value, 0), count)
-        nested = sum(most.values()) >= 0.95 * max(pairs.total(), 1)
+        nested[upper.name, lower.name] = sum(most.values()) >= 0.95 * max(pairs.total(), 1)
         finer = (upper.distinct, few.index(upper)) < (lower.distinct, few.index(lower))
-        return bool(pairs) and finer and (nested or (named[upper.name] and named[lower.name]))
+        called = named[upper.name] and named[lower.name]
+        return bool(pairs) and finer and (nested[upper.name, lower.name] or called)
 
     over = {(a.name, b.name) for a in few for b in few if a is not b and above(a, b)}
     chains = [
@@ -234,7 +237,12 @@ def measure_levels(columns: Sequence[Column]) -> Paths | None:
     ]
     if not chains:
         return None
-    chain = max(chains, key=lambda of: (len(of), sum(named[c.name] for c in of), -sum(map(few.index, of))))
+
+    def likely(chain: tuple[Column, ...]) -> tuple[int, ...]:
+        below = sum(nested[a.name, b.name] for a, b in itertools.pairwise(chain))
+        return len(chain), below, sum(named[c.name] for c in chain), -sum(map(few.index, chain))
+
+    chain = max(chains, key=likely)
     chosen = [c.name for c in (*chain, chain[-1])[: len(LEVELS)]]
     names = [tuple(texts) for texts in zip(*(c.texts for c in chain), strict=True)]
     third = "the second again: there is no third" if len(chain) == 2 else "below the second"

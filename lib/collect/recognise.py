@@ -110,6 +110,11 @@ def _is_text(column: Column) -> bool:
     return column.share(_PROSE.search) >= 0.5 and column.share(_ADDRESS.match) < 0.5
 
 
+def _is_title(column: Column) -> bool:
+    repeated = column.unique < 0.3 and column.distinct < 30
+    return column.filled >= 0.3 and not repeated and column.length <= 200 and column.share(_ADDRESS.match) < 0.5
+
+
 # All together
 
 
@@ -151,6 +156,8 @@ def recognise(path: Path) -> Recognised:
     out = _no_rows(feed, form)
     roles = Roles(feed, form)
     roles.choose("id", lambda c: _is_id(c, form.several), _best_id)
+    if "id" not in roles.chosen and (variants := _of_variants(roles)):
+        roles.chosen["id"] = variants
     if "id" not in roles.chosen:
         called = [f"'{c.name}' is {c.told.replace('products', 'rows')}." for c in roles.named("id")[:3]]
         raise _nothing("tells each product from all others", "id", "sku", feed, form, called)
@@ -165,17 +172,15 @@ def recognise(path: Path) -> Recognised:
     taken = {*(column for column in paths.columns.values())} if paths else set()
     for name in taken:
         roles.columns.pop(name, None)
+    roles.choose("title", _is_title, lambda free: None)
     described = roles.named("description")
     roles.choose(
         "description",
         lambda c: c.filled >= min(0.5, max((of.filled for of in described if _is_text(of)), default=0)) and _is_text(c),
         lambda free: max(free, key=lambda c: c.length, default=None),
     )
-    roles.choose(
-        "title",
-        lambda c: c.filled >= 0.5 and c.unique >= 0.3 and c.length <= 200 and c.share(_ADDRESS.match) < 0.5,
-        lambda free: max(filter(_is_text, free), key=lambda c: (c.unique >= 0.5, c.length), default=None),
-    )
+    if "title" not in roles.chosen:
+        roles.choose("title", _is_title, lambda free: max(filter(_is_text, free), key=lambda c: c.unique, default=None))
     if not {"title", "description"} & roles.chosen.keys():
         raise _nothing("describes or names products", "description", "text", feed, form)
     if paths is None or paths.ids_alone > 0.5:
@@ -190,9 +195,19 @@ def recognise(path: Path) -> Recognised:
 
 
 def _best_id(columns: list[Column]) -> Column | None:
-    """Return the first column without any white space: no other may be one, if it is not called so."""
-    plain = (c for c in columns if not c.share(re.compile(r"\s").search) and c.share(_ADDRESS.match) < 0.5)
-    return next(plain, None)
+    """Return the first column without white space, or else the first of addresses, for neither is called an id."""
+    plain = [c for c in columns if not c.share(re.compile(r"\s").search) and c.share(_PHOTO.fullmatch) < 0.5]
+    return min(plain, key=lambda c: c.share(_ADDRESS.match) >= 0.5, default=None)
+
+
+def _of_variants(roles: Roles) -> Column | None:
+    """Return a column that is called an id and has one title for each, if variants have rows of their own."""
+    for title in filter(_is_title, roles.named("title")[:1]):
+        for column in roles.named("id"):
+            pairs = {pair for pair in zip(column.texts, title.texts, strict=True) if None not in pair}
+            if _is_id(column, several=True) and len(pairs) <= 1.02 * column.distinct and column.distinct > 1:
+                return column if title.distinct > 0.5 * column.distinct else None
+    return None
 
 
 def _paths(roles: Roles) -> Paths | None:

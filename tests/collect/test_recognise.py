@@ -157,6 +157,33 @@ def test_two_nested_columns_will_do(shop, inbox):
     assert (columns["level_1"], columns["level_2"], columns["level_3"]) == ("dept", "kind", "kind")
 
 
+def test_of_columns_of_levels_those_are_taken_that_are_nested(shop, inbox):
+    names = ("masterCategory", "subCategory", "articleType")
+    feed = [
+        {"id": made.number, "gender": ("Men", "Women")[made.number % 2], **dict(zip(names, made.path, strict=True))}
+        | {"season": ("Fall", "Summer", "Spring")[made.number % 3], "productDisplayName": made.title}
+        for made in PRODUCTS
+    ]
+    write(table(inbox / "styles.csv", feed), "mine", force=False)
+    assert [section(shop)["columns"][f"level_{number}"] for number in (1, 2, 3)] == [*names]
+    assert yaml.safe_load((shop / "catalogues/mine.yaml").read_text("utf-8"))["text"] == ["title"]
+
+
+def test_variants_in_rows_of_their_own_are_one_product(shop, inbox):
+    feed = [row | {"size": size} for row in rows() for size in "SML"]
+    write(table(inbox / "feed.csv", feed), "mine", force=False)
+    assert section(shop)["columns"]["id"] == "sku"
+    assert collect("mine").products == len(PRODUCTS)
+
+
+def test_an_address_will_do_for_an_id_where_nothing_else_does(shop, inbox):
+    feed = [{"page": f"https://shop.example/{n}", **row} for n, row in enumerate(rows())]
+    write(
+        table(inbox / "feed.csv", [{k: v for k, v in row.items() if k != "sku"} for row in feed]), "mine", force=False
+    )
+    assert section(shop)["columns"]["id"] == "page"
+
+
 def test_names_of_columns_may_be_spanish(shop, inbox):
     names = {"sku": "Código", "name": "Nombre", "text": "Descripción", "category": "Categoría"}
     made = [{names[key]: value for key, value in row.items()} | {"Marca": "Dune"} for row in rows()]
@@ -231,6 +258,14 @@ def test_what_cannot_be_recognised_is_said_with_the_columns_and_an_example(shop,
     assert hint in str(error.value)
     assert "'colour'" in str(error.value)
     assert not (shop / "catalogues/mine.yaml").exists()
+
+
+def test_a_file_that_is_not_there_and_a_name_that_cannot_be_are_said(shop, inbox):
+    feed = table(inbox / "feed.csv", rows())
+    with pytest.raises(StudyError, match=r"There is no file .*fed.csv. Did you mean 'feed.csv'?"):
+        write(inbox / "fed.csv", None, force=False)
+    with pytest.raises(StudyError, match=r"such as 'my_shop'. Got '../My shop'"):
+        write(feed, "../My shop", force=False)
 
 
 def test_a_catalogue_that_is_there_is_not_replaced_unless_that_is_asked_for(shop, inbox):
