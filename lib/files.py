@@ -58,7 +58,7 @@ def whole(path: Path) -> Iterator[Path]:
             refuse_folder(path)
         partial.replace(path)
     except OSError as error:
-        if error.errno in UNWRITABLE:
+        if error.errno in UNWRITABLE or error.filename == str(partial):
             raise StudyError(f"Cannot write {path}: {error.strerror}.") from error
         raise
     finally:
