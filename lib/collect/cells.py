@@ -55,7 +55,7 @@ def opened(value: Any) -> Any:
     >>> opened('["A", "B"]'), opened("['Men\\'s', nan]"), opened("['A' 'B']"), opened("[Sale] Shirts")
     (['A', 'B'], ["Men's", None], ['A', 'B'], '[Sale] Shirts')
     """
-    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{", "("):
         return value
     with suppress(ValueError):
         return load_json(value)
@@ -67,8 +67,8 @@ def opened(value: Any) -> Any:
         lambda found: f"{found[1]}{', ' if found[2] is not None else ''}" if found[1] else "None", value
     )
     with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-        if isinstance(found := ast.literal_eval(text.strip()), list | dict):
-            return found
+        if isinstance(found := ast.literal_eval(text.strip()), list | tuple | dict):
+            return list(found) if isinstance(found, tuple) else found
     return value
 
 
@@ -170,7 +170,7 @@ def text_of(value: Any, column: str | None, language: str | None = None) -> str 
     >>> text_of("<![CDATA[<b>Soft</b>]]>", "text")
     '<b>Soft</b>'
     """
-    if isinstance(value, str) and value[:1] in ("[", "{"):
+    if isinstance(value, str) and value[:1] in ("[", "(", "{"):
         found = opened(value)
         if isinstance(found, list) and all(isinstance(member, str | dict | None) for member in found):
             value = found
@@ -243,7 +243,7 @@ def first_address(value: Any, column: str) -> str | None:
         if len(photos) > 1:
             asked = " or ".join(f"'{column}.{key}'" for key in photos)
             raise ValueError(f"'{column}' has several photos; name one by its key: {asked}")
-        return next(iter(photos.values()), None)
+        value = next(iter(photos.values()), value)
     text = (text_of(value, column) or "").strip()
     if _ADDRESS.match(text):
         return _NEXT_ADDRESS.split(text, maxsplit=1)[0].rstrip(",;|")

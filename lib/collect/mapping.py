@@ -100,10 +100,13 @@ class Product(NamedTuple):
 
 def left_out(row: Row, mapping: TableMapping) -> bool:
     """Say whether a row is no product, by what stands in it."""
-    return any(
-        folded(str(get(row.values, column))) in {folded(str(value)) for value in values}
-        for column, values in mapping.leave_out_rows.items()
-    )
+    for column, values in mapping.leave_out_rows.items():
+        found = get(row.values, column)
+        number = isinstance(found, float) and found.is_integer()
+        text = "" if found is None else str(int(found) if number else found)
+        if folded(text) in {folded(str(value)) for value in values}:
+            return True
+    return False
 
 
 def to_product(
@@ -153,6 +156,7 @@ def to_product(
         image = mapping.image_name.replace("{id}", product_id)
     if _ROUNDED_ID.fullmatch(product_id):
         counts["ids such as 1.23E+12, which a spreadsheet has rounded: write them as text (columns.id)"] += 1
+    names = tuple(name and intern(name) for name in names)  # few names in many products
     first, second, third = (*names[: len(LEVELS)], None, None, None)[: len(LEVELS)]
     origin = Origin(row.where, intern(cell), names)
     return Product(

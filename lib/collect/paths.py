@@ -112,6 +112,8 @@ def read_paths(value: Any, rule: CategoryRule, ids: Ids, column: str, language: 
     [['Home', 'Mugs']]
     """
     value = opened(value)
+    if isinstance(value, str):
+        value = opened(unescaped(text_of(value, column) or ""))
     if isinstance(value, dict):
         value = one_text(value, column, language)
     if isinstance(value, tuple) and len(value) > 1:  # what a page's breadcrumbs are called
@@ -133,7 +135,7 @@ def read_paths(value: Any, rule: CategoryRule, ids: Ids, column: str, language: 
 
 def _parted(text: str, rule: CategoryRule, ids: Ids) -> list[list[str]]:
     """Part a text into paths, and these into names."""
-    text, parts = _unescaped(text), []
+    text, parts = unescaped(text), []
     for part in [text] if rule.between is None else parting(rule.between).split(text):
         known = ids.get(_id(part))
         # The file of ids may be Google's own, whatever the table is written with.
@@ -142,7 +144,8 @@ def _parted(text: str, rule: CategoryRule, ids: Ids) -> list[list[str]]:
     return parts
 
 
-def _unescaped(text: str) -> str:
+def unescaped(text: str) -> str:
+    """Resolve entities, which may have been escaped themselves."""
     for _ in range(_MAX_ESCAPES):
         if "&" not in text or (plain := html.unescape(text)) == text:
             break
@@ -156,7 +159,7 @@ def _id(text: str) -> str:
 
 
 def _named(name: str, rule: CategoryRule, ids: Ids) -> str:
-    name = _unescaped(_ESCAPED.sub("", name) if "\\" in name else name).strip()
+    name = unescaped(_ESCAPED.sub("", name) if "\\" in name else name).strip()
     if (found := _LEADING_ID.match(name)) and (rule.leading_ids or found[1] in ids):
         return name[found.end() :].strip()
     return name
@@ -266,7 +269,7 @@ def folded(text: str) -> str:
 
 def _is_title(name: str, title: str) -> bool:
     """Compare a category's name with a title; some exports shorten the former."""
-    name, title = folded(name), folded(_unescaped(title))
+    name, title = folded(name), folded(unescaped(title))
     stem = name.removesuffix("…").removesuffix("...").rstrip()
     return name == title or (stem != name and len(stem) > 10 and title.startswith(stem))
 

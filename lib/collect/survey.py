@@ -115,10 +115,8 @@ class Survey:
             if not isinstance(reason, str):
                 continue
             if reason == CATEGORY_ID:
-                known = (
-                    "is not in the file of `categories.ids`" if self.rule.ids else "`categories.ids` could give a name"
-                )
-                problem = f"its category is the number {shown(names)}, which {known}"
+                known = "does not name" if self.rule.ids else "could give a name"
+                problem = f"its category is the number {shown(names)}, which `categories.ids` {known}"
             else:
                 depth = len(names) if reason == CATEGORY_DEPTH else depth_of(names)
                 problem = f"its category path has {depth} levels, not {len(LEVELS)}: {shown(names) or 'none'}"
@@ -176,15 +174,15 @@ class Survey:
         """Count what was noticed, and what looks wrong in all paths together, each with the key that changes it."""
         found = Counter(self.noticed)
         deep = any(len(names) > 1 for names in self.counts)
-        roots = {folded(names[0] or ""): names[0] for names in self.counts if names}
+        roots = {folded(name or ""): name for names in self.counts for name in names[:1]}
         if len(roots) == 1 and deep and len(self.names) > 1:
             (root,) = roots.values()
             found[f"paths that all begin with '{root}' (categories.leave_out: ['{root}'])"] = len(self.names)
-        likely = self.likely_separator()
+        likely = self.likely_separator
         if self.whole and (likely or not deep):
             text = f"paths without the separator {self.rule.separator!r}, such as {shortened(min(self.whole))}"
             found[f"{text} ({likely or 'categories.separator'})"] = len(self.whole)
-        if several := self.several():
+        if several := self.several:
             mark, count, example = several
             text = f"cells that look like several paths, such as {shortened(example)}"
             found[f"{text} (categories.between: {mark!r})"] = count
@@ -198,27 +196,26 @@ class Survey:
                 found["products of a category that is called 'nan', 'null', 'none' or 'n/a' (missing)"] += count
         return {text: count for text, count in sorted(found.items()) if count}
 
+    @cached_property
     def likely_separator(self) -> str | None:
-        """Name the mark that most cells have which lack the one in use."""
+        """The mark that most cells have which lack the one in use."""
         for mark in SEPARATORS if len(self.whole) == len(self.texts) else SEPARATORS[:_SELDOM_IN_NAMES]:
             count = sum(parting(mark).search(cell) is not None for cell in self.whole)
             if count and count >= _MOSTLY * len(self.whole):
                 return f"categories.separator: {mark!r} would part {count:,} of {len(self.whole):,}"
         return None
 
+    @cached_property
     def several(self) -> tuple[str, int, str] | None:
-        """Find what parts several paths in a cell, if that is not said: in a name, a first name stands behind it.
+        """What parts several paths in a cell, if that is not said: in a name, a first name stands behind it.
 
-        Returns
-        -------
         The mark, how many products have such a path, and one of these.
         """
-        roots = {folded(names[0]) for names in self.counts if names and names[0]} | set(
-            map(folded, self.rule.leave_out)
-        )
+        written = {names for _, names in self.texts}
+        begin = {name or "" for names in written for name in names[:1]}.union(self.rule.leave_out)
         for mark in BETWEEN if self.rule.between is None else ():
-            looks = []
-            for names in {names for _, names in self.texts}:
+            looks, roots = [], {folded(name) for root in begin for name in (root, parting(mark).split(root)[0])}
+            for names in written:
                 parts = [[folded(part) for part in parting(mark).split(name or "")] for name in names]
                 inner = any(len(part) > 1 and part[-1] in roots for part in parts[1:])
                 if inner or (parts and len(parts[0]) > 1 and roots.issuperset(parts[0])):
@@ -240,11 +237,11 @@ class Survey:
         if self.texts:
             parted = len(self.texts) - len(self.whole)
             lines.append(
-                f"`categories.separator: {self.rule.separator!r}` parts {parted:,} of {len(self.texts):,} of them."
+                f"`categories.separator: {self.rule.separator!r}` parts {parted:,} of {len(self.texts):,} paths."
             )
-            if likely := self.likely_separator():
+            if likely := self.likely_separator:
                 lines.append(f"{likely} of the others.")
-            if self.rule.between is None and (depths.index.max() > len(LEVELS) or self.several()):
+            if self.rule.between is None and (depths.index.max() > len(LEVELS) or self.several):
                 lines.append("`categories.between` would part several paths in one cell.")
         if self.rule.shallower == "refuse" and any(0 < depth < len(LEVELS) for depth in depths.index):
             lines.append("`categories.shallower` says what becomes of fewer names: `ends_here`, `repeat` or `drop`.")
@@ -293,7 +290,7 @@ def refuse_too_many(name: str, rejects: list[Reject], survey: Survey) -> None:
     if not count:
         raise StudyError(f"The source of the catalogue '{name}' holds no product.")
     kept, incomplete = found - sum(reject.reason in OF_PATH for reject in rejects), survey.incomplete()
-    about_paths, several = True, survey.several()
+    about_paths, several = True, survey.several
     if len(lost) > max_share * count:
         about_paths = any(reject.reason in OF_PATH for reject in lost)
         lines = [
