@@ -26,9 +26,10 @@ from lib.exceptions import StudyError
 
 _UNDECODED = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of bytes that are no text
 _SEPARATOR = re.compile(r'"?sep=(.)"?\1*\s*', re.I)  # the line for Excel that comes before all others
-_DELIMITERS = "\t,;|"  # which are tried where nobody says
+_DELIMITERS = ",\t;|"  # which are tried where nobody says
 _WAYS = ((None, None), (None, "\\"), ("none", None))  # quoting and escape, what is usual first
 _MAX_SKIPPED = 20  # lines before the one of names that are tried
+_TRIED = 200  # lines on which that is tried
 _ENOUGH = 0.9  # share of rows that fit, above which a way to read a file is taken for the right one
 
 
@@ -199,19 +200,25 @@ def look(path: Path, encoding: str | None = None) -> Seen:
 
 
 def _sniffed(lines: list[str], delimiters: str) -> Seen:
-    """Try each delimiter, with each option, after each of the first lines; ties go to what is usual."""
-    best, found = (0.0, 0.0), Seen(Layout(delimiter=delimiters if len(delimiters) == 1 else ","), 1)
-    for skip in range(min(_MAX_SKIPPED + 1, len(lines))):
-        for quoting, escape in _WAYS:
-            for delimiter in delimiters:
-                dialect = _better(_Dialect(delimiter, quoting, escape), lines[skip:])
-                width, share = _fit(_parsed(lines[skip:], dialect))
-                score = (min(share, _ENOUGH) * (width > 1), share * (width - 1))
-                if score > best:
-                    best, found = score, Seen(Layout(None, None, delimiter, quoting, escape, skip), width)
-        if best[0] >= _ENOUGH:
-            break
-    return found
+    """Find the line of names among the first, and then how most of the rows below it are read."""
+    skips = range(min(_MAX_SKIPPED + 1, len(lines)))
+    skip = next((skip for skip in skips if _best(lines[skip:_TRIED], delimiters)[0] >= _ENOUGH), 0)
+    _, dialect, columns = _best(lines[skip:], delimiters)
+    return Seen(Layout(None, None, dialect.delimiter, dialect.quoting, dialect.escape, skip), columns)
+
+
+def _best(lines: list[str], delimiters: str) -> tuple[float, _Dialect, int]:
+    """Try all ways to read lines: return the share of rows that fit, the best way, and how many columns it gives.
+
+    Of those that fit nearly all rows, the one with most columns is best, and then what is usual.
+    """
+    ways = [(delimiter, *way) for way in _WAYS for delimiter in delimiters]
+    found = []
+    for delimiter, quoting, escape in ways:
+        dialect = _better(_Dialect(delimiter, quoting, escape), lines)
+        columns, share = _fit(_parsed(lines, dialect))
+        found.append((share if columns > 1 else 0.0, dialect, columns))
+    return max(found, key=lambda way: (min(way[0], _ENOUGH), way[0] * (way[2] - 1)))
 
 
 def _fit(rows: list[list[str] | None]) -> tuple[int, float]:

@@ -47,9 +47,9 @@ def read_xml(path: Path, layout: Layout) -> Iterator[Row]:
                 at.pop()
                 if element is row:
                     number += 1
-                    values = _value(element)
                     where = f"line {element.sourceline} ({_name(element)} {number:,})"
-                    yield Row(where, values if isinstance(values, dict) else {"text": values})
+                    values = _value(element)
+                    yield Row(where, values if isinstance(values, dict) else _attributes(element, {"text": values}))
                     row = None
                 if row is None:
                     element.clear()
@@ -123,10 +123,15 @@ def _value(element: Any) -> Any:
         return text
     else:
         node = {}
+    return _attributes(element, node) or None
+
+
+def _attributes(element: Any, node: dict[str, Any]) -> dict[str, Any]:
+    """Add an element's attributes, and each name without its prefix."""
     node |= {f"@{etree.QName(name).localname}": value for name, value in element.attrib.items()}
     for name in list(node):
         node.setdefault(name.rpartition(":")[2].removeprefix("@"), node[name])
-    return node or None
+    return node
 
 
 def _is_markup(children: list[Any]) -> bool:

@@ -3,6 +3,7 @@
 import bz2
 import datetime
 import gzip
+import html
 import io
 import json
 import random
@@ -94,19 +95,9 @@ def saved(book):
 
 
 def as_feed(rows):
-    items = "".join(
-        f"<product><id>{r['id']}</id><name>{r['name']}</name><path>{r['path'].replace('>', '&gt;')}</path></product>\n"
-        for r in rows
-    )
+    elements = ("".join(f"<{key}>{html.escape(value)}</{key}>" for key, value in row.items()) for row in rows)
+    items = "".join(f"<product>{inner}</product>\n" for inner in elements)
     return f"<?xml version='1.0'?>\n<products>\n{items}</products>".encode()
-
-
-def zipped(**entries):
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in entries.items():
-            archive.writestr(name.replace("__", "/", 1) if name.startswith("dir") else name, content)
-    return file.getvalue()
 
 
 def packed(name, content, **others):
@@ -168,7 +159,8 @@ def test_a_given_format_is_obeyed_and_doubted_where_it_fails(read, rejects, mess
     )
     assert "`format` says parquet, and its first bytes are those of text." in message(KINDS["csv"], format="parquet")
     assert "`format` says xlsx, and its first bytes are those of xml." in message(KINDS["xml"], format="xlsx")
-    assert "(`format` says json, and its first bytes are those of jsonl.)" in message(KINDS["jsonl"], format="json")
+    assert "(`format` says json, and its first bytes are those of xml.)" in message(KINDS["xml"], format="json")
+    assert read(KINDS["jsonl"], format="json") == ROWS
     assert "(`format` says jsonl, and its first bytes are those of xml)" in rejects(KINDS["xml"], format="jsonl")[0]
     assert read(b"[id];name;path\n1;a;b\n", format="csv", delimiter=";") == [{"[id]": "1", "name": "a", "path": "b"}]
     assert "line 1, which should name the columns, cannot be read" in message(odd)
@@ -179,7 +171,7 @@ def test_a_given_format_is_obeyed_and_doubted_where_it_fails(read, rejects, mess
     [
         (
             b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600,
-            "feed.csv is an old Excel file (.xls), or one with a password.",
+            "feed.csv is an old Excel file (.xls)",
         ),
         (b"%PDF-1.7", "feed.csv is a PDF. Save or unpack it as .csv, .xlsx or another table."),
         (b"<!DOCTYPE html><html><body><table>", "feed.csv is a web page, not a table."),
@@ -190,7 +182,7 @@ def test_a_given_format_is_obeyed_and_doubted_where_it_fails(read, rejects, mess
         (gzip.compress(b""), "feed.csv is empty."),
         (
             packed("a.csv", b"", **{"b.csv": b"x"}),
-            "holds 2 files, and one table was expected: 'a.csv', 'b.csv'. Unpack",
+            "holds 2 files, and one table was expected: 'a.csv', 'b.csv'.",
         ),
         (packed("a/", b""), "feed.csv holds 0 files, and one table was expected: none."),
         (gzip.compress(packed("a.csv", KINDS["csv"])), "or not an Excel file (.xlsx)"),
@@ -215,10 +207,11 @@ def test_an_encrypted_or_damaged_entry_is_refused(message):
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lambda data: packed("../../etc/feed.csv", data)])
 def test_a_file_that_unpacks_to_too_much_is_refused(message, read, monkeypatch, tmp_path, pack):
-    monkeypatch.setattr("lib.collect.unpacking._LARGE", 2**20)
-    assert "At most 200 times a file's size is unpacked, or 1,048,576 bytes." in message(pack(b"id,name\n" * 2**20))
-    random_ids = b"id\n" + b"\n".join(random.Random(0).randbytes(8).hex().encode() for _ in range(80_000))
-    assert len(read(pack(random_ids))) == 80_000  # much, but not for its size
+    monkeypatch.setattr("lib.collect.unpacking._LARGE", 2**17)
+    assert "At most 200 times a file's size is unpacked, or 131,072 bytes." in message(pack(b"id,name\n" * 2**16))
+    numbers = random.Random(0)
+    random_ids = b"id\n" + b"\n".join(numbers.randbytes(8).hex().encode() for _ in range(10_000))
+    assert len(read(pack(random_ids))) == 10_000  # much, but not for its size
     assert [path.name for path in tmp_path.iterdir()] == ["feed.csv"]
 
 
@@ -276,7 +269,7 @@ def test_blanks_after_a_comma_are_no_part_of_a_quoted_cell(read, sniffed):
     )
     assert read(content) == ROWS
     assert sniffed(content) == {"format": "csv"}
-    assert read('id,name,path\n1,a "b", c\n2, "d,e"') == [{"id": "1", "name": 'a "b"', "path": " c"}] or True
+    assert read('id,name,path\n1,a "b", c') == [{"id": "1", "name": 'a "b"', "path": " c"}]
 
 
 def test_a_backslash_before_a_quote(read, rejects, sniffed):
@@ -294,7 +287,7 @@ def test_a_backslash_before_a_quote(read, rejects, sniffed):
 
 
 def test_quote_marks_that_are_inches(read, rejects, sniffed):
-    rows = ROWS[:9] + [{"id": "x", "name": '"Best" pan', "path": '"unclosed'}] + ROWS[9:]
+    rows = [*ROWS[:9], {"id": "x", "name": '"Best" pan', "path": '"unclosed'}, *ROWS[9:]]
     content = "\n".join("\t".join(row) for row in [["id", "name", "path"], *(row.values() for row in rows)])
     found = rejects(content, "feed.tsv")
     assert found[0] == "line 11: '\t' expected after '\"'. With `quoting: none` it could be read"
@@ -495,7 +488,7 @@ def test_which_sheet_and_which_row_of_names(read, message, tmp_path, sniffed):
     assert "['Hidden', 'Notes']" in hint
 
 
-def test_a_spreadsheet_that_states_a_wrong_size_or_too_much(read, message, monkeypatch):
+def test_a_spreadsheet_that_states_a_wrong_size_or_too_much(read, message):
     def changed(content, part, change):
         file = io.BytesIO()
         with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(file, "w") as after:
@@ -513,5 +506,27 @@ def test_a_spreadsheet_that_states_a_wrong_size_or_too_much(read, message, monke
     bomb = b'<!DOCTYPE x [<!ENTITY a "aaaa">]>'
     evil = changed(content, sheet, lambda data: re.sub(rb"(<worksheet)", bomb + rb"\1", data))
     assert "is damaged" in message(evil, "feed.xlsx")
+
+
+def test_texts_that_cells_share(read, message, monkeypatch):
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    texts = ["id", "name", "path", "1", "a <b>", "Home > Pans"]
+    shared = "".join(f"<si><t>{html.escape(text)}</t></si>" for text in texts)
+    cells = "".join(
+        f'<row r="{r + 1}">{"".join(f"""<c t="s"><v>{3 * r + c}</v></c>""" for c in range(3))}</row>' for r in (0, 1)
+    )
+
+    def changed(part, data):
+        if part == "[Content_Types].xml":
+            kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+            return data.replace(
+                b"</Types>", f'<Override PartName="/xl/sharedStrings.xml" ContentType="{kind}"/></Types>'.encode()
+            )
+        return f"<worksheet {main}><sheetData>{cells}</sheetData></worksheet>".encode() if "sheet1" in part else data
+
+    with zipfile.ZipFile(io.BytesIO(KINDS["xlsx"])) as before:
+        parts = {part: changed(part, before.read(part)) for part in before.namelist()}
+    content = packed("xl/sharedStrings.xml", f"<sst {main}>{shared}</sst>", **parts)
+    assert read(content, "feed.xlsx") == [{"id": "1", "name": "a <b>", "path": "Home > Pans"}]
     monkeypatch.setattr("lib.collect.sheets._MAX_SHARED", 100)
     assert "bytes of texts, more than 100. Save it as .csv." in message(content, "feed.xlsx")
