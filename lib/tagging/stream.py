@@ -151,7 +151,7 @@ class Job:
     @property
     def rejects_path(self) -> Path:
         """Where rejects go."""
-        return self.rejects or self.output.with_name(f"{self.output.stem}.rejects.csv")
+        return self.rejects or self.output.parent / f"{self.output.stem}.rejects.csv"
 
 
 @dataclass

@@ -332,7 +332,7 @@ def test_the_command_says_what_it_did(shop, new, tmp_path, capsys):
         (["--images", "nowhere"], "There are no photos in nowhere"),
         (["-o", "out.xlsx"], "ends in .csv or .parquet"),
         (["-o", "new.csv/out.csv"], "Cannot write new.csv/out.rejects.csv: (Not a directory|File exists)"),
-        (["-o", "n" * 300 + ".csv"], "Cannot write n+.rejects.csv: File name too long"),
+        (["-o", "n" * 300 + ".csv"], "Cannot write n+.csv: File name too long"),
         (["-o", "."], "expected a name that ends in .csv or .parquet"),
         (["--without", "product_id"], "--without product_id: every product needs an id"),
         (["--max-candidates", "0"], "--max-candidates: expected 1 or more. Got 0"),
