@@ -335,9 +335,7 @@ def test_a_table_that_cannot_be_read_so_names_the_option(shop, tmp_path, capsys,
 
 @pytest.mark.parametrize("row", ['{"product_id": ' + "[" * 1000 + "]" * 1000 + "}", '{"product_id": 1', "7"])
 def test_a_table_of_nothing_but_rejects_says_why(tagged, tmp_path, row):
-    with pytest.raises(
-        StudyError, match=r"can be tagged; .*\n  invalid record: 2, such as \(line 1: "
-    ):
+    with pytest.raises(StudyError, match=r"can be tagged; .*\n  invalid record: 2, such as \(line 1: "):
         tagged(f"{row}\n{row}\n", "new.jsonl", format="jsonl")
     assert len(pd.read_csv(tmp_path / "tagged.rejects.csv")) == 2
 
