@@ -143,10 +143,8 @@ class FileKeys(Strict):
         form = self.format or guess_format(self.file)
         for key, formats in _FOR.items() if form else ():
             if getattr(self, key) and form not in formats:
-                others = [other for other, of in _FOR.items() if of == formats and getattr(self, other)]
-                names = " and ".join(f"`{name}`" for name in others)
                 kinds = f"{', '.join(formats[:-1])} and {formats[-1]}"
-                raise ValueError(f"{names} {'are' if len(others) > 1 else 'is'} for {kinds}, and not for {form}")
+                raise ValueError(f"`{key}` is for {kinds}, and not for {form}")
         return self
 
     @property
