@@ -27,18 +27,20 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import yaml
-from _watch import Watch
 from datasketch import MinHash, MinHashLSH
 
 from lib import config, schemas
 from lib.clean import truth
-from lib.clean.clean import clean, clean_text
+from lib.clean.clean import clean
 from lib.clean.duplicates import MIN_SHINGLES, common_limit, text_links
-from lib.clean.shingles import SHINGLE_WORDS, shingles, without_common, words
+from lib.clean.shingles import SHINGLE_WORDS, shingles, without_common
+from lib.clean.texts import clean_text
+from lib.clean.words import words
 from lib.config.base import FIELDS
 from lib.demo_shop import generate
 from lib.features.text import extract_text
 from lib.files import write_zip
+from lib.processes import Watch
 
 REPOSITORY = Path(__file__).parents[1]
 CATALOGUE = "demo"
@@ -139,13 +141,13 @@ def run(stage, root, peer):
     command = [sys.executable, str(Path(__file__)), "--stage", stage, "--peer", str(peer)]
     environment = os.environ | {"STUDY_ROOT": str(root), "PYTHONPATH": str(REPOSITORY)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    watch = Watch(psutil.Process(process.pid), interval=0.25)
+    watch = Watch(psutil.Process(process.pid))
     watch.start()
     output, errors = process.communicate()
     if process.returncode:
         sys.exit(f"The stage {stage} failed:\n{errors[-2000:]}")
     seconds, used, result = json.loads(output.splitlines()[-1])
-    return seconds, used, max(watch.peaks.values(), default=0), result
+    return seconds, used, watch.peak / 2**30, result
 
 
 def measure(products, seed, peer):

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from lib import config
-from lib.clean.clean import clean_text
+from lib.clean.texts import clean_text
 from lib.features.vectors import PART, compute
 from lib.models.inputs import Products
 from lib.tagging import photo_vectors

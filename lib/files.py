@@ -23,12 +23,10 @@ if TYPE_CHECKING:
 _ZIP_DATE, _ZIP_UNIX, _ZIP_MODE = (1980, 1, 1, 0, 0, 0), 3, 0o644 << 16
 """What zipfile would take from the clock, the platform and the umask."""
 
-UNWRITABLE = (
+_UNWRITABLE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG),
 )
-"""Why a file cannot be written, for which its user can do something."""
-
 _FULL_BYTES = 2**16  # a disk with less room is full
 _REMEDY = "Make room there, or let this user write there, and run it again."
 
@@ -63,8 +61,10 @@ def whole(path: Path) -> Iterator[Path]:
             refuse_folder(path)
         partial.replace(path)
     except Exception as error:
-        if reason := why_unwritable(error, path.parent):
-            named = Path(os.fsdecode(getattr(error, "filename", None) or path))
+        name = getattr(error, "filename", None) or path
+        own = isinstance(error, OSError) and name == str(partial)
+        if reason := why_unwritable(error, path.parent) or (own and getattr(error, "strerror", None)):
+            named = Path(os.fsdecode(name))
             what = f"write {path}" if named.is_relative_to(path.parent) else f"open {named}"  # a source, for example
             raise StudyError(f"Cannot {what}: {reason}. {_REMEDY}") from error
         raise
@@ -81,7 +81,7 @@ def why_unwritable(error: BaseException, folder: Path) -> str | None:
     if isinstance(error, StudyError):
         return None
     named = getattr(error, "errno", None)
-    for code in UNWRITABLE:
+    for code in _UNWRITABLE:
         if code == named or f"(os error {code})" in str(error):
             return os.strerror(code)
     if named is None and isinstance(error, OSError | RuntimeError):

@@ -32,6 +32,9 @@ CELL_SECONDS = 12 * 60 * 60  # `train` of a large catalogue is one cell
 START_SECONDS = 10 * 60  # a busy machine may take long to start a process
 STOP_SECONDS = 30  # in which a stopped run has cleaned up
 TRACEBACK_LINES = 12
+ENDED = "SystemExit"
+"""How a notebook ends by itself (`lib.report.kit.end`); what IPython makes of that names paths of this machine."""
+
 ANSI_CODES = re.compile(r"\x1b\[[0-9;]*m")
 Failure: TypeAlias = PapermillExecutionError | CellTimeoutError | RuntimeError
 
@@ -155,6 +158,8 @@ def _write(notebook: NotebookNode, path: Path) -> None:
     """Write an executed notebook without what differs from run to run and from machine to machine."""
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
+        if any(output.get("ename") == ENDED for output in cell.get("outputs", [])):
+            cell.outputs = [output for output in cell.outputs if output.output_type == "display_data"]
         cell.metadata.pop("papermill", None)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.id = "injected-parameters"

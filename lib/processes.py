@@ -111,25 +111,33 @@ def _end_after(other: psutil.Process | None) -> None:
     os._exit(1)
 
 
-class _Watch(Thread):
-    """Looks at this process and all that it starts once a second: their memory, and the processor time of each.
+class Watch(Thread):
+    """Looks at a process and all that it starts once a second: their memory, and the processor time of each.
 
     A process that has ended can no longer be asked, so the last second of each is not counted.
+
+    Parameters
+    ----------
+    process
+        Which; by default this one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, process: psutil.Process | None = None) -> None:
         super().__init__(daemon=True)
+        self.process = process or psutil.Process()
         self.peak, self.used, self.ended = 0, dict[tuple[int, float], float](), Event()
 
     def run(self) -> None:
-        """Look until `ended` is set, and once more then."""
-        while not self.ended.wait(1):
+        """Look until `ended` is set, or the process has ended."""
+        while not self.ended.wait(1) and self.process.is_running():
             self.look()
 
     def look(self) -> None:
         """Memory is the proportional set size where the system tells it: what processes share is counted once."""
-        memory = 0
-        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        memory, children = 0, list[psutil.Process]()
+        with suppress(psutil.Error):
+            children = self.process.children(recursive=True)
+        for process in [self.process, *children]:
             with suppress(psutil.Error), process.oneshot():
                 times, held = process.cpu_times(), process.memory_full_info()
                 self.used[process.pid, process.create_time()] = times.user + times.system
@@ -143,7 +151,7 @@ def measured(root: Path, stage: str) -> Iterator[None]:
 
     It holds `seconds`, `processor_seconds`, `gib` (at most, of all processes), `cores` and `machine`.
     """
-    watch, began = _Watch(), time.monotonic()
+    watch, began = Watch(), time.monotonic()
     watch.start()
     try:
         yield

@@ -13,6 +13,7 @@ from bs4 import BeautifulSoup
 from PIL import Image
 from pipeline import edit
 
+from lib.files import write_json
 from lib.report.kit import NAMED
 
 ROOT = Path(__file__).parents[1]
@@ -85,8 +86,11 @@ def write_tables(build: Path, publish_text: str) -> None:
     })  # fmt: skip
     raw = clean[["product_id"]].assign(title="Jacket", description=f"<p>{publish_text}</p>")
     for stage, table in (("clean", clean), ("raw", raw)):
-        (build / stage).mkdir(parents=True)
+        (build / stage).mkdir(parents=True, exist_ok=True)
         table.to_parquet(build / stage / "products.parquet")
+    taxonomy = build / "clean/taxonomy.json"
+    if not taxonomy.exists():
+        write_json(taxonomy, {"levels": [["Women"], ["Coats"], ["Jackets"]], "paths": [[0, 0, 0]]})
 
 
 def make_study(root: Path, publish_text: str = DESCRIPTION) -> Path:

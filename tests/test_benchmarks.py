@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pipeline import PROJECT
 
-BENCHMARKS = sorted(PROJECT.glob("benchmarks/[!_]*.py"))
+BENCHMARKS = sorted(PROJECT.glob("benchmarks/*.py"))
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)

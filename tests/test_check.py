@@ -7,8 +7,8 @@ import pytest
 import yaml
 from pipeline import PROJECT, edit
 
+from lib.check import check
 from lib.exceptions import StudyError
-from lib.tools.repro import check
 
 
 @pytest.fixture

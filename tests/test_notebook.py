@@ -17,6 +17,7 @@ from pipeline import edit
 from lib import notebook
 from lib.exceptions import StudyError
 from lib.notebook import main, run
+from lib.report import notebooks
 
 PROJECT = Path(__file__).parents[1]
 DEMO = {"catalogue": "demo"}
@@ -92,6 +93,24 @@ def test_two_runs_write_the_same_bytes(make_notebook):
 def test_executed_notebook_names_no_path_of_the_machine(study, make_notebook):
     make_notebook("06_results", "1 + 1")
     assert str(study.parent) not in run("06_results", DEMO).read_text()
+
+
+def test_a_notebook_may_end_early_and_is_whole(study, make_notebook, capfd):
+    cells = ("from lib.report import kit", 'kit.say("a", "Done.")\nkit.end("No more.")', 'kit.say("b", "Not done.")')
+    make_notebook("01_collect", *cells)
+    path = run("01_collect", DEMO)
+    content = path.read_text("utf-8")
+    assert "No more." in content
+    assert "SystemExit" not in content.replace("raise SystemExit", "")
+    assert str(PROJECT) not in content
+    assert "To exit" not in "".join(capfd.readouterr())
+    page = notebooks.page(path)
+    assert [output["data"] for cell in page.cells for output in cell.get("outputs", [])][-1] == {
+        "text/html": "<p>No more.</p>\n"
+    }
+    found = notebooks.Outputs("demo")
+    assert found.take("01_collect", "a").text == "Done."
+    assert found.take("01_collect", "b").text == "No more."
 
 
 def test_braces_in_the_folders_name_are_no_template(study, make_notebook, monkeypatch):

@@ -114,10 +114,9 @@ def make_pool(catalogue: str) -> Pool:
     texts = Texts.read(catalogue, settings.text).without(STOP_WORDS[params.text.stop_words])
     words = count_ngrams(texts, 1)[0]
     image = np.load(existing(build_dir(catalogue, "image", "features.npy")), mmap_mode="r")
-    features = [
-        text_features(words, products["brand"], rows, settings.text_components),
-        image_features(image, rows, settings.image_components),
-    ]
+    features = [text_features(words, products["brand"], rows, settings.text_components)]
+    if image.shape[1]:  # or no product has a photo
+        features.append(image_features(image, rows, settings.image_components))
     return Pool(
         np.hstack([_of_unit_variance(part, rows) for part in features]),
         products[codes].to_numpy(np.int16),
@@ -167,6 +166,14 @@ def _of_unit_variance(features: Features, rows: Numbers) -> Features:
     return scaled
 
 
+def too_few(pool: Pool) -> str | None:
+    """Say that there are too few groups for anything, if so."""
+    groups = len(np.unique(pool.groups[pool.rows]))
+    if groups >= ENOUGH_GROUPS:
+        return None
+    return f"Active learning needs {ENOUGH_GROUPS} near-duplicate groups to choose from. This catalogue has {groups}."
+
+
 def affordable(budgets: Sequence[int], pool: Pool) -> list[int]:
     """Return the budgets that the pool has enough groups for; where it has for none, half and all of its groups.
 
@@ -175,11 +182,9 @@ def affordable(budgets: Sequence[int], pool: Pool) -> list[int]:
     StudyError
         If there are too few groups for anything.
     """
+    if problem := too_few(pool):
+        raise StudyError(f"labels: {problem}")
     groups = len(np.unique(pool.groups[pool.rows]))
-    if groups < ENOUGH_GROUPS:
-        raise StudyError(
-            f"labels: active learning needs {ENOUGH_GROUPS} near-duplicate groups to choose from. Got {groups}."
-        )
     return [budget for budget in budgets if budget <= groups] or [groups // 2, groups]
 
 

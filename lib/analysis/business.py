@@ -27,7 +27,7 @@ from lib.models.inputs import Products, load_catalogue_data
 from lib.tagging.guarantee import fit_scales, group_shares, is_right, representatives, smallest_listed, thresholds
 from lib.tagging.promises import Candidates, Promises, Threshold, tagged_depth
 from lib.tagging.tagger import Tagger, Tags, trained_tagger
-from lib.training.runs import Run
+from lib.training.runs import NO_RECIPE, Run, has_recipe, study_of
 
 FOLDER = "business"
 UNITS = ("distinct products", "products")
@@ -143,10 +143,34 @@ class Judgement(NamedTuple):
 
 def deployed_run(catalogue: str) -> Run:
     """Return the run that is deployed: with all rows of its split, and the first seed."""
-    settings, sizes = config.load_params().business, config.load_catalogue(catalogue).train_sizes
+    study, sizes = study_of(catalogue), config.load_catalogue(catalogue).train_sizes
+    settings, variant = study.business, study.variants.get(study.business.variant)
+    recipe = NO_RECIPE if variant and not has_recipe(variant) else settings.recipe
     numbers = [size for size in sizes if isinstance(size, int)]
     size: int | Literal["all"] = "all" if len(numbers) < len(sizes) else max(numbers)
-    return Run(settings.recipe, settings.text, settings.split, size, 0)
+    return Run(recipe, settings.text, settings.split, size, 0)
+
+
+def hindrance(catalogue: str) -> str | None:
+    """Say why no model of a catalogue can be deployed; None if one can."""
+    study, run, data = study_of(catalogue), deployed_run(catalogue), load_catalogue_data(catalogue)
+    train, held = training_rows(data.products, run.split, run.size, run.seed)
+    key = run.key(len(train))
+    fusions = {name: one for name, one in study.variants.items() if isinstance(one, config.PathFusionVariant)}
+    trained = [name for name in fusions if config.build_dir(catalogue, "models", name, key).is_dir()]
+    if (name := study.business.variant) not in trained:
+        remedy = (
+            "Only a `path_fusion` can be deployed. To have one, take the experiment `deploy` in the catalogue's file, "
+            "and list a variant that is one, with two parts that the catalogue has the inputs of."
+        )
+        return (
+            f"Nothing is deployed on this catalogue: `{name}` (`business.variant` in `params.yaml`) was not trained on "
+            f"it with {run.text} text and all training products of the {run.split} split. "
+        ) + (f"Another that was can be named there: {trained}." if trained else remedy)
+    tuning, tested = tuning_rows(data.products, held, fusions[name].tuning_share), test_rows(data.products, run.split)
+    if tuning.all() or not len(tested):
+        return "Nothing is deployed on this catalogue: it has no validation or no test products left to promise on."
+    return None
 
 
 def open_deployed(catalogue: str) -> Deployed:
@@ -155,8 +179,10 @@ def open_deployed(catalogue: str) -> Deployed:
     Raises
     ------
     StudyError
-        If the model, or an earlier stage's output, is missing.
+        If no model can be deployed, or an earlier stage's output is missing.
     """
+    if problem := hindrance(catalogue):
+        raise StudyError(problem)
     settings, data = config.load_params().business, load_catalogue_data(catalogue)
     run = deployed_run(catalogue)
     train, held = training_rows(data.products, settings.split, run.size, run.seed)
@@ -170,8 +196,6 @@ def open_deployed(catalogue: str) -> Deployed:
 
     tuning, calibration = held_out(np.sort(held[tuned])), held_out(np.sort(held[~tuned]))
     test = held_out(test_rows(data.products, settings.split))
-    if not len(calibration.group) or not len(test.group):
-        raise StudyError(f"'{catalogue}' has no validation or no test products left to make and to check promises on.")
     scales = fit_scales(tagger, tuning.products, tuning.codes, tuning.group)
     nothing = Promises(
         certainty=settings.certainty, coverage=settings.coverage, scales=scales, thresholds=[], candidates=[]
@@ -492,7 +516,7 @@ def _trained_without(deployed: Deployed) -> dict[str, tuple[str, float, float, f
     same = {"split": settings.split, "train_size": deployed.trained_on, "metric": "path", "measured_on": "test"}
     same |= {"decoding": "independent", "recipe": settings.recipe}
     table = table[(table[list(same)] == list(same.values())).all(axis=1)]
-    variants, known = config.load_params().variants, {}
+    variants, known = study_of(deployed.catalogue).variants, {}
     for hidden in (NOTHING, *deployed.tagger.inputs):
         shown = set(deployed.tagger.inputs) - {hidden}
         text = settings.text if "text" in shown else "masked"

@@ -35,7 +35,7 @@ from lib.evaluation.samples import SAMPLED, Measure, Truth, load_truth, resample
 from lib.exceptions import StudyError
 from lib.files import existing, read_json
 from lib.training.metrics import independent, valid_path
-from lib.training.runs import Run
+from lib.training.runs import Run, study_of
 
 FOLDER = "errors"
 SPLITS = ("grouped", "random")
@@ -566,7 +566,7 @@ def missing_inputs(chosen: Chosen, split: str) -> dict[str, Bools]:
         "no brand": ("brand", (held["brand"] == "").to_numpy()),
         "brand not seen in training": ("brand", np.array(unseen)),
     }
-    inputs = load_params().variants[model.variant].inputs
+    inputs = study_of(chosen.catalogue).variants[model.variant].inputs
     return {name: rows for name, (of, rows) in kinds.items() if of in inputs}
 
 

@@ -27,15 +27,16 @@ import pandas as pd
 from cleanlab.rank import get_label_quality_scores
 from sklearn.metrics import average_precision_score
 
-from lib.analysis.errors import Bools, Chosen, Trained, read_held_out, seeds_of, wilson
+from lib.analysis.errors import Bools, Chosen, Trained, main_rows, read_held_out, seeds_of, wilson
 from lib.clean.truth import MAX_LABELS, WRONG_LABEL, known_truth, label_suspicion
-from lib.config import LEVELS, build_dir, get_variant, load_params, report_dir
+from lib.config import LEVELS, build_dir, report_dir
 from lib.evaluation.bootstrap import Floats, Interval, drawn_sums, group_weights, interval, intervals, seed_means
 from lib.evaluation.contrasts import main_recipes
 from lib.evaluation.samples import SAMPLED, load_truth, resample_all
 from lib.exceptions import StudyError
 from lib.files import existing, read_json, read_table
 from lib.training.metrics import usual_decodings
+from lib.training.runs import study_of
 
 FOLDER = "labels"
 LAWS = {"power": 2, "floor": 3}
@@ -102,6 +103,9 @@ class Laws(NamedTuple):
 def open_curve(catalogue: str) -> tuple[Curve, pd.DataFrame]:
     """Read the learning curve that `params.yaml` names: path accuracy on test products, decoded as usual.
 
+    A variant that was not trained so is stood in for by one of the main experiment: of those with most training sizes
+    the one that `params.yaml` lists last.
+
     Returns
     -------
     curve
@@ -114,20 +118,26 @@ def open_curve(catalogue: str) -> tuple[Curve, pd.DataFrame]:
     StudyError
         If there is no such run.
     """
-    params, results = load_params(), read_table(report_dir(catalogue, "results.csv"))
-    settings = params.labels
-    text = settings.text if "text" in get_variant(params, settings.variant).inputs else "masked"
-    recipes = main_recipes(zip(results["variant"], results["recipe"], strict=True), params.main.recipes[0])
+    study, results = study_of(catalogue), read_table(report_dir(catalogue, "results.csv"))
+    settings, variant = study.labels, study.variants.get(study.labels.variant)
+    text = settings.text if variant is None or "text" in variant.inputs else "masked"
+    recipes = main_recipes(zip(results["variant"], results["recipe"], strict=True), study.main.recipes[0])
     wanted = {"variant": settings.variant, "text": text, "split": settings.split}
     wanted["recipe"] = recipes.get(settings.variant, "")
     runs = results[(results[list(wanted)] == list(wanted.values())).all(axis=1)]
     if not len(runs):
+        main = main_rows(results)
+        main = main[main["split"] == min(main["split"], key=lambda split: split != settings.split, default="")]
+        sizes = main.groupby("variant")["train_size"].nunique()
+        stand_ins = [name for name in study.variants if sizes.get(name) == sizes.max()]
+        runs = main[main["variant"] == (stand_ins or [""])[-1]]
+    if not len(runs):
         raise StudyError(
-            f"labels: no run of '{settings.variant}' on {text} text and the {settings.split} split is in results.csv "
-            f"of '{catalogue}'. Add one to runs in params.yaml, or choose another variant or text."
+            f"labels: neither '{settings.variant}' on {text} text and the {settings.split} split nor a run of the main "
+            f"experiment is in results.csv of '{catalogue}'. Add one to runs in params.yaml."
         )
     samples = {m: s for m, s in resample_all(catalogue, runs).items() if m.measured_on == "test"}
-    decoding = usual_decodings((measure.variant, measure.decoding) for measure in samples)[settings.variant]
+    decoding = usual_decodings((measure.variant, measure.decoding) for measure in samples)[runs["variant"].iloc[0]]
     ordered = sorted((m.train_size, m, s) for m, s in samples.items() if m.decoding == decoding)
     path = SAMPLED.index("path")
     rows = [(m.variant, m.recipe, m.text, m.split, size, *intervals(s)[path], len(s.seeds)) for size, m, s in ordered]

@@ -18,7 +18,7 @@ from lib.analysis.business import (
 )
 from lib.config import build_dir, load_catalogue, report_dir
 from lib.evaluation.bootstrap import Floats, group_weights, interval
-from lib.files import write_tables
+from lib.files import whole, write_tables
 
 DRAWS = 200
 POINTS = 41
@@ -236,6 +236,15 @@ def publish(deployed: Deployed, tables: dict[str, pd.DataFrame]) -> None:
         promises="\n".join(_promise_line(row) for _, row in kept.iterrows()),
     )
     tagger.save(build_dir(deployed.catalogue, "tagger"), text)
+
+
+def publish_nothing(catalogue: str, why: str) -> None:
+    """Leave, where nothing can be deployed, the reason in the place of the stage's tables and of the tagger."""
+    write_tables(report_dir(catalogue), {"reliability": pd.DataFrame(columns=["confidence", "accuracy"])})
+    write_tables(report_dir(catalogue, FOLDER), {"not_run": pd.DataFrame({"why": [why]})})
+    with whole(build_dir(catalogue, "tagger")) as folder:
+        folder.mkdir(parents=True)
+        (folder / "README.md").write_text(f"# No tagger\n\n{why}\n", "utf-8")
 
 
 def _promise_line(row: "pd.Series[float]") -> str:

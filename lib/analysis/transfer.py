@@ -8,6 +8,7 @@ samples (`lib.evaluation.bootstrap`), of which the tables are made. What the sou
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from lib.models.fusion import fit_path_weights, input_sets, path_numbers
 from lib.models.inputs import Products, Vectors, load_catalogue_data
 from lib.models.linear import Machines, WordsAndBrand
 from lib.tagging.tagger import Tagger, backbone_of, trained_tagger
+from lib.training.runs import has_photos
 
 MODEL, RECIPE, FIRST_SEED = BEST, "tuned", 0
 TEXT: config.Text = "plain"
@@ -118,6 +120,14 @@ class Pair(NamedTuple):
     comparable: bool
 
 
+def hindrance(name: str) -> str | None:
+    """Say why the model of the source cannot tag a second shop of `params.yaml`; None if it can."""
+    source = config.load_params().others[name].tagged_by
+    if _trained(source):
+        return None
+    return f"`{MODEL}` was not trained on '{source}' as it would be deployed: there is no model to tag '{name}' with."
+
+
 def open_pair(name: str) -> Pair:
     """Open a second shop of `params.yaml`, the target, and the catalogue whose model tags it, the source.
 
@@ -157,17 +167,21 @@ def open_tagger(catalogue: str) -> Tagger:
     StudyError
         If it is not there.
     """
-    folder = config.build_dir(catalogue, "models", MODEL)
-    found = sorted(folder.glob(f"{RECIPE}-{TEXT}-{SPLIT}-*-{FIRST_SEED}"))
-    if not found:
-        raise StudyError(f"'{catalogue}' has no trained '{MODEL}' in {folder}: run `dvc repro train@{catalogue}`.")
+    if not (found := _trained(catalogue)):
+        raise StudyError(f"'{catalogue}' has no trained '{MODEL}': run `dvc repro train@{catalogue}`.")
     return trained_tagger(catalogue, MODEL, found[0].name, TEXT)
+
+
+def _trained(catalogue: str) -> list[Path]:
+    folder = config.build_dir(catalogue, "models", MODEL)
+    return sorted(folder.glob(f"{RECIPE}-{TEXT}-{SPLIT}-*-{FIRST_SEED}"))
 
 
 def _open(catalogue: str, paths: Ints, seed: int) -> Shop:
     """Read a catalogue; `paths` says what each of its own valid paths is in the codes of the source."""
     data = load_catalogue_data(catalogue)
-    products = data.as_products(["brand", "text", "image"], TEXT)
+    photos: list[Input] = ["image"] if has_photos(catalogue) else []
+    products = data.as_products(["brand", "text", *photos], TEXT)
     codes = paths[path_numbers(data.codes, data.paths)]
     rows = test_rows(data.products, SPLIT)
     draws = group_weights(int(data.products["group"].max()) + 1, seed=seed)
@@ -276,8 +290,10 @@ def choose(parts: Sequence[Sequence[Level]], weights: npt.NDArray[np.float64], p
 
 
 def encode(products: Products, labelled: Ints) -> list[sparse.csr_array]:
-    """Encode products by what the labelled ones have: words and brand, and the photo."""
+    """Encode products by what the labelled ones have: words and brand, and the photo, where there are any."""
     words = WordsAndBrand(_linear(), config.load_params().text.stop_words).fit(products.take(labelled))
+    if products.image is None:
+        return [words.encode(products)]
     photos = Vectors("image").fit(products.take(labelled)).standardize(products)
     there = np.asarray(products.image).any(axis=1, keepdims=True)
     photos = np.where(there, photos, np.float32(0))  # no photo: the average one

@@ -14,18 +14,20 @@ title read without its colours, all of a brand's shoes were one group, and a gro
 brand's unseen categories can be guessed, not what near-duplicates give away.
 
 The more brands there are, the more of them use the same name or phrase by chance. So for words and phrases the limit is
-`COMMON_SHARE` of all brands, where that is more.
+`COMMON_SHARE` of all brands, where that is more. Where the `COMMON_BRANDS` largest brands have nearly all products, or
+no product has a brand, brands cannot tell what is common. Then that is what more than `COMMON_PRODUCTS` products have,
+or `COMMON_PRODUCT_SHARE` of all where that is more; those with equal descriptions count once.
 
 All of it is linear in the products: within a bucket each is compared with the next `WINDOW` at most.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import imagehash
 import numpy as np
@@ -38,13 +40,17 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from lib.clean.photos import Archive, PhotoError, decode_photo
-from lib.clean.shingles import Rows, shingles, signatures, widespread, without_common, words
+from lib.clean.shingles import Rows, shingles, signatures, widespread, without_common
 from lib.clean.splits import stable_hash
+from lib.clean.words import words
 from lib.config import CleanParams
 from lib.processes import worker_pool
 
 COMMON_BRANDS = 3
 COMMON_SHARE = 0.0075  # 3 of 400 brands, and 20 of 2,700
+FEW_BRANDS = 0.9  # of all products: with more under the `COMMON_BRANDS` largest brands, these are too few
+COMMON_PRODUCTS = 10
+COMMON_PRODUCT_SHARE = 0.02
 MIN_SHINGLES = 10
 WINDOW = 64
 CHUNK = 500  # photos that a worker process takes at once
@@ -81,8 +87,8 @@ class Groups:
         Numbered from 0 in the order of their first rows.
     linked
         Rows that have a link to another, by what is alike.
-    common_brands
-        Of words and phrases, those under more brands than this link nothing.
+    common_in, common_limit
+        Of words and phrases, those in more `brands` (or `products`) than this link nothing.
     common_share
         Share of the descriptions' shingles that do.
     unspecific
@@ -91,9 +97,19 @@ class Groups:
 
     group: NDArray[np.int32]
     linked: dict[str, int]
-    common_brands: int
+    common_in: str
+    common_limit: int
     common_share: float
     unspecific: int
+
+
+class Spread(NamedTuple):
+    """What is common: what occurs in more than so many `brands` or `products`, of which each row's number is given."""
+
+    among: str
+    of: Rows
+    words: int
+    photos: int
 
 
 def near_duplicate_groups(products: pd.DataFrame, photos: pd.DataFrame, params: CleanParams) -> Groups:
@@ -109,22 +125,36 @@ def near_duplicate_groups(products: pd.DataFrame, photos: pd.DataFrame, params: 
         Thresholds.
     """
     brands = pd.factorize(products["brand"].map(lambda brand: "".join(words(brand))))[0]
-    limit = common_limit(brands)
-    specific, common_share = without_common(shingles(products["description"]), brands, limit)
+    spread = spread_among(brands, products["description"])
+    specific, common_share = without_common(shingles(products["description"]), spread.of, spread.words)
     links = {
-        "title": list(title_links(products, brands, limit)),
+        "title": list(title_links(products, brands, spread)),
         "description": list(text_links(specific, brands, params)),
-        "photo": list(photo_links(photos, brands, params.photo_distance)),
+        "photo": list(photo_links(photos, brands, spread, params.photo_distance)),
     }
     left, right = (np.concatenate([pair[side] for pair in chain(*links.values())]) for side in (0, 1))
     graph = sparse.coo_array((np.ones(len(left), bool), (left, right)), shape=(len(products), len(products)))
     return Groups(
         group=pd.factorize(connected_components(graph, directed=False)[1])[0].astype(np.int32),
         linked={name: len(set().union(*(rows.tolist() for rows in chain(*pairs)))) for name, pairs in links.items()},
-        common_brands=limit,
+        common_in=spread.among,
+        common_limit=spread.words,
         common_share=common_share,
         unspecific=int((np.diff(specific.indptr) < MIN_SHINGLES).sum()),
     )
+
+
+def spread_among(brands: Rows, descriptions: Iterable[str]) -> Spread:
+    """Return in how many brands, or products where brands are too few, something may occur and be a sign of a copy.
+
+    >>> spread_among(np.arange(600) % 4, [""] * 600)[2:], spread_among(np.zeros(600, int), [""] * 600)[2:]
+    ((3, 3), (12, 12))
+    """
+    if np.sort(np.bincount(brands))[-COMMON_BRANDS:].sum() <= FEW_BRANDS * len(brands):
+        return Spread("brands", brands, common_limit(brands), COMMON_BRANDS)
+    limit = max(COMMON_PRODUCTS, round(COMMON_PRODUCT_SHARE * len(brands)))
+    own = np.array([text or row for row, text in enumerate(descriptions)], object)
+    return Spread("products", pd.factorize(own)[0], limit, limit)
 
 
 def common_limit(brands: Rows) -> int:
@@ -147,7 +177,7 @@ def title_words(title: str, brand: str) -> list[str]:
     return sorted({word.removesuffix("s") if len(word) > 3 else word for word in kept})
 
 
-def title_links(products: pd.DataFrame, brands: Rows, limit: int) -> Iterator[Pairs]:
+def title_links(products: pd.DataFrame, brands: Rows, spread: Spread) -> Iterator[Pairs]:
     """Link rows of one brand with equal titles, and those with equal title words of which one is the brand's own."""
     titles = list(zip(products["title"], products["brand"], strict=True))
     exact = np.array([" ".join(words(title)) for title, _ in titles], object)
@@ -155,7 +185,7 @@ def title_links(products: pd.DataFrame, brands: Rows, limit: int) -> Iterator[Pa
     reduced = [title_words(title, brand) for title, brand in titles]
     row = np.repeat(np.arange(len(reduced)), [len(one) for one in reduced])
     word = pd.factorize(np.array(list(chain(*reduced)), object))[0]
-    named = np.unique(row[~widespread(word, brands[row], limit)])
+    named = np.unique(row[~widespread(word, spread.of[row], spread.words)])
     yield _equal(named, np.array([" ".join(one) for one in reduced], object), brands)
 
 
@@ -181,11 +211,11 @@ def text_links(specific: sparse.csr_matrix, brands: Rows, params: CleanParams) -
             yield rows[left[alike]], rows[right[alike]]
 
 
-def photo_links(photos: pd.DataFrame, brands: Rows, distance: int) -> Iterator[Pairs]:
+def photo_links(photos: pd.DataFrame, brands: Rows, spread: Spread, distance: int) -> Iterator[Pairs]:
     """Link rows with equal photos, and rows of one brand with perceptually equal ones."""
     usable = np.flatnonzero(photos["usable"])
     content, perceptual = (photos[name].to_numpy(np.uint64) for name in ("content", "perceptual"))
-    own, rare = (~widespread(keys[usable], brands[usable], COMMON_BRANDS) for keys in (content, perceptual))
+    own, rare = (~widespread(keys[usable], spread.of[usable], spread.photos) for keys in (content, perceptual))
     yield _equal(usable[own], content)
     rows = usable[own & rare]
     shown, of = perceptual[rows], brands[rows].astype(np.uint64)

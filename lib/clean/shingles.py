@@ -1,6 +1,5 @@
 """Texts as sets of hashed shingles (runs of words), and how alike such sets are."""
 
-import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,20 +9,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.feature_extraction.text import HashingVectorizer
 
+from lib.clean.words import words
+
 SHINGLE_WORDS = 3
 
 Rows = NDArray[np.int64]
-
-_WORD = re.compile(r"[^\W_]+")
-
-
-def words(text: str) -> list[str]:
-    """Return a text's words in lower case.
-
-    >>> words("Men's T-shirt")
-    ['men', 's', 't', 'shirt']
-    """
-    return _WORD.findall(text.casefold())
 
 
 def shingles(texts: Iterable[str]) -> sparse.csr_matrix:

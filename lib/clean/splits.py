@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lib.config import Split, SplitParams
+from lib.config import LEVELS, Split, SplitParams
 from lib.exceptions import StudyError
 
 Keys = NDArray[np.uint64]
 Rows = NDArray[np.int64]
+
+FEWEST_TESTED = 20  # of fewer test products nothing is asked but that there are some
 
 # What makes the held-out parts differ from any seed's sample. Seeds are small, so these never meet one.
 _RANDOM_SPLIT, _GROUPED_SPLIT, _TUNING = 2**63 + 1, 2**63 + 2, 2**63 + 3
@@ -71,6 +73,53 @@ def grouped_split(
     rest = order[part[order] == "train"]
     part[_fill(sizes, rest, round((len(keys) - int(sizes[test].sum())) * shares.validation))] = "validation"
     return part[members]
+
+
+def check_parts(products: pd.DataFrame, name: str) -> dict[str, float]:
+    """Return the share of each split's test products on a category path that no training product has.
+
+    Raises
+    ------
+    StudyError
+        If a part is empty. And, where at least `FEWEST_TESTED` products are tested: if one near-duplicate group has
+        most products, or if most test products are on such a path, by more than two standard errors.
+    """
+    path = products[list(LEVELS)].agg(" > ".join, axis=1)
+    group = products["group"].value_counts()
+    tied = (
+        f"Its {len(products):,} products are in {len(group):,} groups of near-duplicates, of which the largest has "
+        f"{group.iloc[0]:,}: products of one brand whose titles, descriptions or photos are alike. Titles that tell "
+        "products apart, and their brands, part them (table.columns)."
+    )
+    unseen = {}
+    for split in ("random", "grouped"):
+        parts = {part: products[f"{split}_split"] == part for part in ("train", "validation", "test")}
+        sizes = {part: int(rows.sum()) for part, rows in parts.items()}
+        counts = ", ".join(f"{size:,} {part}" for part, size in sizes.items())
+        tested = path[parts["test"]]
+        unseen[split] = float((~tested.isin(path[parts["train"]])).mean()) if len(tested) else 0.0
+        found = ""
+        if 0 in sizes.values():
+            found = f"has an empty part: {counts}. Expected a product in each."
+            remedy = tied if split == "grouped" else f"{len(products):,} products are too few for these shares (split)."
+        elif sizes["test"] < FEWEST_TESTED:
+            continue
+        elif split == "grouped" and group.iloc[0] > len(products) / 2:
+            found, remedy = f"keeps most products in one part ({counts}).", tied
+        elif unseen[split] > (limit := 0.5 + sizes["test"] ** -0.5):
+            found = (
+                f"tests {sizes['test']:,} products, of which {unseen[split]:.0%} are on a category path that none "
+                f"of its {sizes['train']:,} training products has. Expected at most {limit:.0%}."
+            )
+            remedy = tied
+            if split == "random":
+                remedy = (
+                    f"There are {path.nunique():,} paths for {len(products):,} products. Fewer and larger classes: "
+                    "`categories.deeper: cut`, or `categories.product_name: drop` with `categories.shallower: repeat`."
+                )
+        if found:
+            raise StudyError(f"The {split} split of the catalogue '{name}' {found} {remedy}")
+    return unseen
 
 
 def test_rows(products: pd.DataFrame, split: Split) -> Rows:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
+import regex
 from numpy.typing import NDArray
 from pydantic import BaseModel
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -18,7 +19,9 @@ from sklearn.svm import LinearSVC
 
 from lib import config, files
 from lib.clean.masking import FUNCTION_WORDS
+from lib.clean.words import UNSPACED, has_unspaced
 from lib.config import LEVELS
+from lib.config.base import ENDS_HERE
 from lib.demo_shop import truth
 
 INCOMPLETE = frozenset({"no_path", "no_level_2"})
@@ -30,7 +33,7 @@ MAX_LABELS = 6000
 
 FOLDS = 5  # of the classifiers that look for wrong labels
 
-_LETTERS = re.compile(r"[^\W_]+")
+_LETTERS = regex.compile(rf"(?V1)[[\p{{L}}\p{{M}}\p{{N}}]--[{UNSPACED}]]+|[{UNSPACED}]+")
 _PLURALS = (
     (re.compile(r"(?<!s)s$"), ""),
     (re.compile(r"(?:(?<=[sxzo])|(?<=[cs]h))es$"), ""),
@@ -196,15 +199,23 @@ def label_suspicion(products: pd.DataFrame, seed: int = 0) -> NDArray[np.float64
 def category_words(texts: Iterable[str], class_names: Iterable[str]) -> Counter[str]:
     """Count the words of class names in texts, in singular and plural, by plain look-up.
 
-    This checks `lib.clean.masking.Masker`, and shares nothing with it but the list of function words.
+    In a script without spaces, a name is looked for wherever it stands. This checks `lib.clean.masking.Masker`, and
+    shares nothing with it but the list of function words and what those scripts are.
 
     >>> category_words(["A flip, and two T-Shirts", "a dress"], ["Flip Flops", "Tshirts", "Dresses"])
     Counter({'flip': 1, 'dress': 1})
+    >>> category_words(["白い靴を履く"], ["靴", "Dresses"])
+    Counter({'靴': 1})
     """
-    named = {word for name in class_names for word in _LETTERS.findall(name.lower())} - FUNCTION_WORDS
-    saying = {word for word in named if len(word) > 1 and not word.isdigit()}
+    named = {word for name in class_names if name != ENDS_HERE for word in _LETTERS.findall(name.lower())}
+    runs = {word for word in named if has_unspaced(word)}
+    saying = {word for word in named - runs - FUNCTION_WORDS if len(word) > 1 and not word.isdigit()}
     wanted = {form for word in saying for form in _numbers(word)}
-    return Counter(word for text in texts for word in _LETTERS.findall(text.lower()) if word in wanted)
+    found = Counter[str]()
+    for text in map(str.lower, texts):
+        found.update(word for word in _LETTERS.findall(text) if word in wanted)
+        found.update({run: text.count(run) for run in runs if run in text})
+    return found
 
 
 def _numbers(word: str) -> set[str]:

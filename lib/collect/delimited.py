@@ -4,8 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +28,7 @@ _SEPARATOR = re.compile(r'"?sep=(.)"?\1*\s*', re.I)  # the line for Excel that c
 _DELIMITERS = ",\t;|"  # which are tried where nobody says
 _WAYS = ((None, None), (None, "\\"), ("none", None))  # quoting and escape, what is usual first
 _MAX_SKIPPED = 20  # lines before the one of names that are tried
+_SHOWN = 100  # characters of a line that a message quotes
 _TRIED = 200  # lines on which that is tried
 _ENOUGH = 0.9  # share of rows that fit, above which a way to read a file is taken for the right one
 
@@ -103,9 +103,8 @@ def read_csv(path: Path, layout: Layout) -> Table:
     try:
         names = Names.of(next(reader, []))
     except csv.Error as error:
-        raise StudyError(
-            f"{path}: line {skipped + 1}, which should name the columns, cannot be read: {error}. It is {first!r:.200}."
-        ) from error
+        problem = f"line {skipped + 1}, which should name the columns, cannot be read: {error}."
+        raise StudyError(f"{path}: {problem}{reads_better(path, layout)}") from error
     if not names.core:
         raise StudyError(f"{path}: line {skipped + 1} should name the columns, and is blank.")
     return Table(names.core, _rows(reader, held, names, dialect, skipped))
@@ -167,12 +166,11 @@ def _decoded(path: Path, encoding: str | None) -> Iterator[str]:
                 if bad := _UNDECODED.search(line):
                     plain = used.removesuffix("-sig")
                     place = len(line[: bad.start()].encode(plain, "surrogateescape")) + 1
-                    problem = f"byte {place} of line {number} is 0x{ord(bad[0]) & 0xFF:02x}"
-                    raise wrong_encoding(path, used, problem)
+                    byte = f"0x{ord(bad[0]) & 0xFF:02x}"
+                    raise wrong_encoding(path, used, f"byte {place} of line {number} is {byte}")
                 yield line
     except UnicodeError as error:
-        problem = f"after line {number}, {getattr(error, 'reason', error)}"
-        raise wrong_encoding(path, used, problem) from error
+        raise wrong_encoding(path, used, f"after line {number}, {getattr(error, 'reason', error)}") from error
 
 
 # Looking at a file of which nothing is said
@@ -189,22 +187,22 @@ def look(path: Path, encoding: str | None = None) -> Seen:
     """Tell how a text holds a table: the way in which most of its first rows have a cell for each name."""
     lines = first_lines(path, encoding)
     said = _SEPARATOR.fullmatch(lines[0]) if lines else None
-    found, columns = _sniffed(lines[1:] if said else lines, said[1] if said else _DELIMITERS)
-    form: Format = "csv"
-    if said and found.skip_lines:
-        found = replace(found, skip_lines=found.skip_lines + 1)
-    elif said or found.delimiter in DELIMITERS.values():
-        form = "tsv" if found.delimiter == "\t" else "csv"
-        found = replace(found, delimiter=None)
-    return Seen(replace(found, format=form, encoding=encoding), columns)
+    delimiters, before = (said[1], 1) if said else (_DELIMITERS, 0)
+    skips = range(before, min(_MAX_SKIPPED + 1, len(lines)))
+    skip = next((skip for skip in skips if _best(lines[skip:_TRIED], delimiters)[0] >= _ENOUGH), before)
+    _, (delimiter, quoting, escape, _), columns = _best(lines[skip:], delimiters)
+    usual = skip == 1 if said else delimiter in DELIMITERS.values()  # needs not be said
+    form: Format = "tsv" if delimiter == "\t" else "csv"
+    skipped = 0 if said and usual else skip
+    return Seen(Layout(form, encoding, None if usual else delimiter, quoting, escape, skipped), columns)
 
 
-def _sniffed(lines: list[str], delimiters: str) -> Seen:
-    """Find the line of names among the first, and then how most of the rows below it are read."""
-    skips = range(min(_MAX_SKIPPED + 1, len(lines)))
-    skip = next((skip for skip in skips if _best(lines[skip:_TRIED], delimiters)[0] >= _ENOUGH), 0)
-    _, dialect, columns = _best(lines[skip:], delimiters)
-    return Seen(Layout(None, None, dialect.delimiter, dialect.quoting, dialect.escape, skip), columns)
+def reads_better(path: Path, layout: Layout) -> str:
+    """Say with which keys a file could be read, if they are others than those that were used."""
+    lines, used = first_lines(path, layout.encoding), layout.as_keys()
+    seen = look(path, layout.encoding).layout.as_keys()
+    other = {key: value for key, value in seen.items() if key != "format" and used.get(key) != value}
+    return f" Its line 1 is {lines[0].strip()[:_SHOWN]!r}. With {as_yaml(other)} it could be read." if other else ""
 
 
 def _best(lines: list[str], delimiters: str) -> tuple[float, _Dialect, int]:
@@ -212,9 +210,8 @@ def _best(lines: list[str], delimiters: str) -> tuple[float, _Dialect, int]:
 
     Of those that fit nearly all rows, the one with most columns is best, and then what is usual.
     """
-    ways = [(delimiter, *way) for way in _WAYS for delimiter in delimiters]
     found = []
-    for delimiter, quoting, escape in ways:
+    for (quoting, escape), delimiter in product(_WAYS, delimiters):
         dialect = _better(_Dialect(delimiter, quoting, escape), lines)
         columns, share = _fit(_parsed(lines, dialect))
         found.append((share if columns > 1 else 0.0, dialect, columns))
@@ -228,7 +225,7 @@ def _fit(rows: list[list[str] | None]) -> tuple[int, float]:
     names = Names.of(rows[0])
     others = [row for row in rows[1:] if row != []]
     fit = sum(row is not None and names.fit(row) for row in others)
-    return sum(map(bool, names.core)), fit / len(others) if others else 1.0
+    return sum(map(bool, names.core)), fit / len(others) if others else _ENOUGH / 2
 
 
 def _better(dialect: _Dialect, lines: list[str]) -> _Dialect:

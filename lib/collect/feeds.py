@@ -6,7 +6,7 @@ A feed is data: nothing that it names is loaded, and one that declares entities 
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lxml import etree
 
@@ -15,7 +15,7 @@ from lib.collect.unpacking import unpacked
 from lib.exceptions import StudyError
 
 _USUAL = {"item", "entry", "product", "offer", "shopitem", "article", "good", "row", "record"}  # which are rows
-_LOOKED = 4 * 2**20  # bytes in which the repeated element is sought
+_PART, _LOOKED = 2**16, 64  # bytes that are looked at together, and how often, to find the repeated element
 _MAX_ELEMENTS = 100_000  # in a row
 _XHTML = "{http://www.w3.org/1999/xhtml}"
 _SAFE = {"resolve_entities": False, "no_network": True, "load_dtd": False, "remove_comments": True, "remove_pis": True}
@@ -78,10 +78,10 @@ def _repeated(path: Path, encoding: str | None) -> list[str]:
     parser = etree.XMLPullParser(("start", "end"), encoding=encoding, **_SAFE)
     with unpacked(path) as opened:
         try:
-            parser.feed(opened.file.read(_LOOKED))
-            for event, element in parser.read_events():
+            for event, element in _events(parser, opened.file):
                 if event == "end":
                     at.pop()
+                    element.clear()
                     continue
                 if not at:
                     _refuse_entities(path, element)
@@ -100,6 +100,12 @@ def _repeated(path: Path, encoding: str | None) -> list[str]:
     found = [name for name in counts if name in held and len(name) > 1]
     found = [name for name in found if counts[name] > 1 or not order(name)[0]]
     return list(sorted(found, key=order)[0]) if found else []
+
+
+def _events(parser: Any, file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+    for _ in range(_LOOKED):
+        parser.feed(file.read(_PART))
+        yield from parser.read_events()
 
 
 def _name(element: Any) -> str:

@@ -7,7 +7,6 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -115,57 +114,43 @@ class _Json:
         self._decoder = json.JSONDecoder()
 
     def values(self) -> Iterator[tuple[str, int, Any]]:
-        start = self._next()
-        if start == "[":
-            yield from self._list("")
-        elif start == "{" and self._one_by_one():
+        """Yield the list, line and value of all that stands in a list of objects, or of objects in a row."""
+        if self._one_by_one():
             while self._next() == "{":
                 yield "", self.line, self._value()
-        elif start == "{":
-            yield from self._object("")
-        if self._next() or not start:
+        elif self._next() in ("[", "{"):
+            yield from self._walk("")
+        if self._next():
             raise self._broken("expected one list or object")
 
     def _one_by_one(self) -> bool:
         """Whether one object follows the other, as far as is held."""
+        self._next()
         try:
             _, end = self._decoder.raw_decode(self._text, self._at)
         except (ValueError, RecursionError):
             return False
         return self._text[end:].lstrip()[:1] == "{"
 
-    def _list(self, name: str) -> Iterator[tuple[str, int, Any]]:
-        self._take("[")
-        if self._next() == "]":
-            self._take("]")
-            return
-        while True:
-            self._next()
-            line = self.line
-            yield name, line, self._value()
-            if self._take(",]") == "]":
-                return
-
-    def _object(self, prefix: str) -> Iterator[tuple[str, int, Any]]:
-        self._take("{")
-        if self._next() == "}":
-            self._take("}")
-            return
-        while True:
-            name = f"{prefix}{self._value()}"
-            self._take(":")
-            start = self._next()
-            if start == "{" and name.count(".") < MAX_DATA_DEEP:
-                yield from self._object(f"{name}.")
-            elif start == "[":
-                values = self._list(name)
-                first = next(values, None)
-                rows = first is not None and isinstance(first[2], dict)
-                yield from (value for value in chain([first] if first else [], values) if rows)
+    def _walk(self, name: str) -> Iterator[tuple[str, int, Any]]:
+        """Go through a list or object; a list is of rows if it is all there is, or begins with an object."""
+        opening, closing = ("[", "]") if self._next() == "[" else ("{", "}")
+        self._take(opening)
+        rows = opening == "[" and (not name or self._next() == "{")
+        while self._next() != closing:
+            inner, line = name, self.line
+            if opening == "{":
+                inner = f"{name}.{self._value()}".removeprefix(".")
+                self._take(":")
+            if opening == "{" and self._next() in ("[", "{") and inner.count(".") < MAX_DATA_DEEP:
+                yield from self._walk(inner)
             else:
-                self._value()
-            if self._take(",}") == "}":
-                return
+                value = self._value()
+                if rows:
+                    yield inner, line, value
+            if self._next() != closing:
+                self._take(",")
+        self._take(closing)
 
     def _value(self) -> Any:
         self._next()
@@ -191,12 +176,10 @@ class _Json:
         self._move(end)
         return value
 
-    def _take(self, expected: str) -> str:
-        found = self._next()
-        if not found or found not in expected:
-            raise self._broken(f"expected {' or '.join(expected)}")
+    def _take(self, expected: str) -> None:
+        if self._next() != expected:
+            raise self._broken(f"expected {expected}")
         self._move(self._at + 1)
-        return found
 
     def _next(self) -> str:
         """Go to the next character that is not blank; there is none at the end."""

@@ -117,6 +117,7 @@ Inside = Annotated[str, AfterValidator(_inside)]
 def _encoding(name: str) -> str:
     try:
         " ".encode(name)
+        b" ".decode(name, "surrogateescape")  # some decode no file
     except LookupError as error:
         raise ValueError(f"there is no encoding '{name}'; expected one such as utf-8, cp1252 or utf-16") from error
     return name
@@ -134,7 +135,7 @@ class FileKeys(Strict):
     delimiter: Character | None = None
     quoting: Literal['"', "none"] | None = None
     escape: Character | None = None
-    skip_lines: Annotated[int, Field(ge=0)] = 0
+    skip_lines: Annotated[int, Field(ge=0, le=2**31)] = 0
     sheet: str | None = None
 
     @model_validator(mode="after")
@@ -142,10 +143,8 @@ class FileKeys(Strict):
         form = self.format or guess_format(self.file)
         for key, formats in _FOR.items() if form else ():
             if getattr(self, key) and form not in formats:
-                others = [other for other, of in _FOR.items() if of == formats and getattr(self, other)]
-                names = " and ".join(f"`{name}`" for name in others)
                 kinds = f"{', '.join(formats[:-1])} and {formats[-1]}"
-                raise ValueError(f"{names} {'are' if len(others) > 1 else 'is'} for {kinds}, and not for {form}")
+                raise ValueError(f"`{key}` is for {kinds}, and not for {form}")
         return self
 
     @property

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from lib.collect.delimited import first_lines, look, read_csv
+from lib.collect.delimited import first_lines, look, read_csv, reads_better
 from lib.collect.feeds import read_xml
 from lib.collect.json_text import lists_in, load_literal, read_json, read_json_lines
 from lib.collect.layout import (
@@ -25,7 +25,6 @@ from lib.collect.layout import (
     Layout,
     Row,
     Table,
-    as_yaml,
     guess_format,
     sniff_encoding,
     tell_format,
@@ -49,7 +48,6 @@ __all__ = [
 ]
 
 _BROKEN_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
-_SHOWN = 100  # characters of a line that a message quotes
 _BATCH = 1024  # rows of Parquet that are held at once
 
 
@@ -103,11 +101,7 @@ def _read(path: Path, layout: Layout, wanted: set[str]) -> Table:
     names = table.fields or []
     _refuse_repeats(path, names, wanted)
     if layout.format != "xlsx" and wanted - set(names):
-        seen, used = look(path, layout.encoding).layout.as_keys(), layout.as_keys()
-        other = {key: value for key, value in seen.items() if key != "format" and used.get(key) != value}
-        if other:
-            first = first_lines(path, layout.encoding)[0].strip()
-            table = table._replace(hint=f"Its line 1 is {first[:_SHOWN]!r}. With {as_yaml(other)} it could be read.")
+        table = table._replace(hint=reads_better(path, layout).strip())
     return table
 
 
@@ -156,7 +150,7 @@ def _doubted(path: Path, layout: Layout, wanted: set[str], told: Format | None) 
 def _read_parquet(path: Path, wanted: set[str]) -> Table:
     try:
         with unpacked(path) as opened:
-            file = pq.ParquetFile(path if opened.file.seekable() else opened.seekable())
+            file = pq.ParquetFile(opened.copy() if opened.packed else path)
         names, leaves = file.schema_arrow.names, list(_leaves(file.schema_arrow))
     except _BROKEN_PARQUET as error:
         raise StudyError(f"{path} is damaged, or not a Parquet file: {error}") from error

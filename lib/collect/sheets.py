@@ -27,7 +27,7 @@ _ZEROS = re.compile("0{2,}")  # the number format of ids with zeros before them
 def read_sheet(path: Path, layout: Layout) -> Table:
     """Read a sheet: its first row that is not empty names the columns."""
     with unpacked(path) as opened:
-        file = path.open("rb") if opened.file.seekable() else opened.seekable()
+        file = opened.copy() if opened.packed else path.open("rb")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

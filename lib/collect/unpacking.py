@@ -6,15 +6,16 @@ Nothing is unpacked to a file that has a name, so that no name in an archive has
 import bz2
 import gzip
 import io
+import math
+import re
 import shutil
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 from tqdm import tqdm
 
@@ -23,7 +24,7 @@ from lib.exceptions import StudyError, nearest
 
 HEAD = 2**18  # bytes from which is told what a file is
 _LARGE, _MAX_RATIO = 2**30, 200  # what is unpacked may be larger than that only if it is not so many times the file
-_BUFFER = 2**18
+_MAX_DEPTH = 4  # such as a gzip file in a zip archive, and one more
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PACKED: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
@@ -41,22 +42,20 @@ _NO_TABLES = {
 _DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 
 
-@dataclass(frozen=True)
-class Unpacked:
+class Unpacked(NamedTuple):
     """An open file, and the name whose end says what is in it: without `.gz`, or that of the only entry of a zip."""
 
-    file: io.BufferedReader
+    file: Any
     name: str
+    packed: bool
 
     @property
     def head(self) -> bytes:
         """The first bytes, which are still to be read."""
-        return self.file.peek(HEAD)[:HEAD]
+        return bytes(self.file.peek(HEAD)[:HEAD])
 
-    def seekable(self) -> IO[bytes]:
-        """Return the file if it is not packed, or else a copy of what is in it, without a name."""
-        if self.file.seekable():
-            return self.file
+    def copy(self) -> IO[bytes]:
+        """Return what is in the file as a file that can be read in any order. It has no name."""
         copy = tempfile.TemporaryFile()  # noqa: SIM115  # whoever reads it closes it
         shutil.copyfileobj(self.file, copy)
         copy.seek(0)
@@ -95,67 +94,55 @@ def unpacked(path: Path, progress: bool = False) -> Iterator[Unpacked]:
         raise StudyError(f"{path} is a folder; a file was expected.")
     if not (size := path.stat().st_size):
         raise StudyError(f"{path} is empty.")
-    with ExitStack() as stack:
-        raw = stack.enter_context(path.open("rb"))
-        bar = tqdm(
+    with (
+        path.open("rb") as raw,
+        tqdm(
             total=size, desc=path.name, unit="B", unit_scale=True, mininterval=PROGRESS_SECONDS, disable=not progress
-        )
-        stack.enter_context(bar)
-
-        def wrapped(source: Any, packed: bool) -> io.BufferedReader:
-            counted = _Counted(source, path, raw, bar, packed)
-            return stack.enter_context(io.BufferedReader(cast(io.RawIOBase, counted), _BUFFER))
-
-        file, name = wrapped(raw, packed=False), path.name
-        while True:
-            start = file.peek(16)
+        ) as bar,
+    ):
+        source, name = cast(IO[bytes], raw), path.name
+        for depth in range(_MAX_DEPTH):
+            counted = _Counted(source, path, lambda: bar.update(raw.tell() - bar.n), bool(depth))
+            file = io.BufferedReader(cast(io.RawIOBase, counted), HEAD)
+            if not (start := file.peek(HEAD)):
+                raise StudyError(f"{path} is empty.")
             for mark, what in _NO_TABLES.items():
                 if start.startswith(mark):
                     raise StudyError(f"{path} is {what}. Save or unpack it as .csv, .xlsx or another table.")
-            opener = next((opener for mark, opener in _PACKED.items() if start.startswith(mark)), None)
-            if opener is not None:
-                file = wrapped(opener(file), packed=True)
-                name = name.removesuffix(PurePosixPath(name).suffix) if name.lower().endswith((".gz", ".bz2")) else name
-            elif start.startswith(_ZIP) and file.seekable() and (entry := _only_table(path, file)):
-                file, name = wrapped(entry, packed=True), PurePosixPath(entry.name).name
+            if start.startswith(_ZIP) and not depth and (entry := _only_table(path, raw)):
+                source, name = entry, PurePosixPath(entry.name).name
+            elif unpack := next((unpack for mark, unpack in _PACKED.items() if start.startswith(mark)), None):
+                source = unpack(file)
+                name = re.sub(r"\.(gz|bz2)$", "", name, flags=re.I)
             else:
-                break
-        if not start:
-            raise StudyError(f"{path} is empty.")
-        yield Unpacked(file, name)
+                yield Unpacked(file, name, depth > 0)
+                return
+    raise StudyError(f"{path} is packed more than {_MAX_DEPTH - 1} times over.")
 
 
 class _Counted(io.RawIOBase):
     """Bytes that are counted as they come, and whose damage is told in words."""
 
-    def __init__(self, source: Any, path: Path, raw: IO[bytes], bar: Any, packed: bool) -> None:
-        self._source, self._path, self._raw, self._bar = source, path, raw, bar
-        self._packed, self._count, self._size = packed, 0, path.stat().st_size
+    def __init__(self, source: IO[bytes], path: Path, progress: Callable[[], object], packed: bool) -> None:
+        self._source, self._path, self._progress = source, path, progress
+        self._most = max(_LARGE, _MAX_RATIO * path.stat().st_size) if packed else math.inf
+        self._count = 0
 
     def readable(self) -> bool:
         return True
 
-    def seekable(self) -> bool:
-        return not self._packed
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return int(self._source.seek(offset, whence))
-
-    def tell(self) -> int:
-        return int(self._source.tell())
-
     def readinto(self, buffer: Any) -> int:
         try:
-            count = int(self._source.readinto(buffer))
+            count = int(self._source.readinto(buffer))  # type: ignore[attr-defined]
         except _DAMAGED as error:
             raise StudyError(f"{self._path} is truncated or damaged: {error}.") from error
         self._count += count
-        if self._packed and self._count > max(_LARGE, _MAX_RATIO * self._size):
+        if self._count > self._most:
             raise StudyError(
-                f"{self._path} has {self._size:,} bytes, and more than {self._count:,} unpacked. At most "
-                f"{_MAX_RATIO} times a file's size is unpacked, or {_LARGE:,} bytes. If you trust it, unpack it first."
+                f"{self._path} unpacks to more than {self._count:,} bytes. At most {_LARGE:,} are read, or "
+                f"{_MAX_RATIO} times the file's size. If you trust it, unpack it first."
             )
-        self._bar.update(self._raw.tell() - self._bar.n)
+        self._progress()
         return count
 
 
@@ -165,7 +152,7 @@ def _only_table(path: Path, file: IO[bytes]) -> IO[bytes] | None:
         archive = zipfile.ZipFile(file)
         files = [(info, PurePosixPath(info.filename)) for info in archive.infolist() if not info.is_dir()]
         if any(info.filename in ("mimetype", "[Content_Types].xml") for info, _ in files):
-            file.seek(0)
+            file.seek(min(HEAD, path.stat().st_size))  # where it was
             return None
         tables = [info for info, name in files if "__MACOSX" not in name.parts and not name.name.startswith(".")]
         if len(tables) != 1:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from lib.config.base import Share, Size, Split, Strict, Text
+from lib.config.base import Input, Share, Size, Split, Strict, Text
 from lib.config.variants import (
     DenseVariant,
     LSTMVariant,
@@ -15,6 +15,7 @@ from lib.config.variants import (
     PathFusionVariant,
     SequentialVariant,
     Variant,
+    without,
 )
 from lib.exceptions import nearest
 
@@ -234,6 +235,11 @@ class Params(Strict):
     def experiments(self) -> list[str]:
         """The names that a catalogue's `experiments` may have."""
         return [*self.runs, LARGER_BUDGETS]
+
+    def without(self, name: Input) -> Self:
+        """Return the study of a catalogue no product of which has an input: variants that need it are left out."""
+        left = {variant: without(settings, name) for variant, settings in self.variants.items()}
+        return self.model_copy(update={"variants": {variant: one for variant, one in left.items() if one is not None}})
 
     @model_validator(mode="before")
     @classmethod

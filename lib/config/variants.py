@@ -1,8 +1,9 @@
 """Variants: what a model sees, and the model that it is."""
 
+from contextlib import suppress
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from lib.config.base import Input, Share, Size, Strict
 
@@ -181,3 +182,22 @@ Variant = Annotated[
     | LSTMMultitaskVariant,
     Field(discriminator="model"),
 ]
+
+
+def without(variant: Variant, name: Input) -> Variant | None:
+    """Return a variant as it is where no product has an input; None where it is not trained.
+
+    What reads the input would be another variant under this one's name. A fusion is made of the parts that can do
+    without, if two of them can.
+    """
+    if name not in variant.inputs or not isinstance(variant, PartsVariant):
+        return None if name in variant.inputs else variant
+    parts = {}
+    for part, settings in variant.of.items():
+        with suppress(ValidationError):  # it reads nothing else
+            inputs = [one for one in settings.inputs if one != name]
+            parts[part] = type(settings).model_validate(settings.model_dump() | {"inputs": inputs})
+    with suppress(ValidationError):  # fewer than two parts are left
+        inputs = [one for one in variant.inputs if one != name]
+        return type(variant).model_validate(variant.model_dump() | {"inputs": inputs, "of": parts})
+    return None

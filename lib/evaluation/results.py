@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import pandas as pd
 
-from lib.config import Params, load_catalogue, load_params, report_dir
+from lib.config import Params, load_catalogue, report_dir
 from lib.evaluation.bootstrap import Interval
 from lib.evaluation.claims import ledger, load_claims
 from lib.evaluation.contrasts import baseline_table, contrast_table, main_recipes
@@ -14,6 +14,7 @@ from lib.evaluation.samples import interval_table, list_runs, resample_all, resu
 from lib.exceptions import StudyError
 from lib.files import read_table, write_json, write_tables
 from lib.training.metrics import usual_decodings
+from lib.training.runs import study_of
 
 TABLES = ("results", "intervals", "contrasts", "claims", "baselines")
 USUAL = "usual"
@@ -33,7 +34,7 @@ def make_results(catalogue: str) -> "Results":
     StudyError
         If a variant's outcomes are missing, malformed, or do not fit the products, or if `claims.yaml` is wrong.
     """
-    params, claims = load_params(), load_claims()
+    params, claims = study_of(catalogue), load_claims()
     samples = resample_all(catalogue, list_runs(catalogue))
     tables = {
         "results": result_table(samples),
@@ -86,7 +87,7 @@ class Results:
         settings = load_catalogue(catalogue)
         sizes = tuple(sorted(size for size in settings.train_sizes if size != "all"))
         smaller = sizes if "all" in settings.train_sizes else sizes[:-1]
-        rows, params = tables["intervals"], load_params()
+        rows, params = tables["intervals"], study_of(catalogue)
         recipes = main_recipes(zip(rows["variant"], rows["recipe"], strict=True), params.main.recipes[0])
         how = usual_decodings(zip(rows["variant"], rows["decoding"], strict=True))
         usual = max(smaller, default=None)

@@ -9,12 +9,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from lib.clean.splits import test_rows, training_rows
-from lib.config import LEVELS, Split, Text, build_dir, load_params
+from lib.config import LEVELS, Split, Text, build_dir
 from lib.evaluation.bootstrap import Sample, group_weights, intervals, resample
 from lib.exceptions import StudyError
 from lib.files import existing, read_json
 from lib.training.metrics import Way, path_of, read, unpack
-from lib.training.runs import Run, grid
+from lib.training.runs import Run, grid, study_of
 
 RUN = ["variant", "recipe", "text", "split", "train_size", "seed"]
 NAME = re.compile(rf"(.+)-({'|'.join(get_args(Text))})-({'|'.join(get_args(Split))})-([0-9]+)-([0-9]+)")
@@ -78,7 +78,7 @@ def list_runs(catalogue: str) -> pd.DataFrame:
         If outcomes that the catalogue's experiments leave are missing, or not named as runs are.
     """
     rows: list[tuple[object, ...]] = []
-    params = load_params()
+    params = study_of(catalogue)
     for variant in params.variants:
         if not grid(variant, params, catalogue):
             continue

@@ -52,6 +52,9 @@ class FeatureCache:
 def extract_catalogue(catalogue: str) -> dict[str, Any]:
     """Compute the features of every product's photo, and write `build/CATALOGUE/image/`.
 
+    Where no product has a photo that can be used, the features have no column, and variants that need one are not
+    trained (`lib.training.runs.study_of`).
+
     Returns
     -------
     dict
@@ -75,6 +78,9 @@ def extract_catalogue(catalogue: str) -> dict[str, Any]:
     with whole(build_dir(catalogue, "image")) as folder:
         folder.mkdir()
         status = write_features(folder / "features.npy", photos, cache.read(), dimension)
+        if not (status["status"] == "ok").any():
+            dimension = 0
+            np.save(folder / "features.npy", np.zeros((len(photos), dimension), np.float16))
         status.to_parquet(folder / "status.parquet", index=False)
         counts = {name: int((status["status"] == name).sum()) for name in ("ok", "missing", "broken")}
         manifest = {**asdict(network.setup), "dimension": dimension, "photos": len(entries), "products": counts}

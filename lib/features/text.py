@@ -1,6 +1,5 @@
 """Words: texts as numbered tokens, and what is counted in them: vocabularies, bags of words, TF-IDF of n-grams."""
 
-import re
 from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -16,20 +15,20 @@ from scipy import sparse
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfTransformer
 
 from lib import config, files
-
-TOKEN = re.compile(r"\b\w\w+\b")
-"""Two or more letters or digits, as in scikit-learn's vectorizers."""
+from lib.clean.words import is_letter, words
 
 STOP_WORDS: dict[str, frozenset[str]] = {"english": ENGLISH_STOP_WORDS, "none": frozenset()}
 
 
 def tokenize(text: str) -> list[str]:
-    """Split a text into lower-case words, in order.
+    """Split a text into lower-case words, in order (`lib.clean.words`).
 
-    >>> tokenize("The BLUE shirt, with a shirt-tail")
-    ['the', 'blue', 'shirt', 'with', 'shirt', 'tail']
+    As in scikit-learn's vectorizers, a single letter is none, and an underscore joins words.
+
+    >>> tokenize("The BLUE shirt, with a shirt-tail"), tokenize("綿のシャツ")
+    (['the', 'blue', 'shirt', 'with', 'shirt', 'tail'], ['綿の', 'のシャ', 'シャツ'])
     """
-    return TOKEN.findall(text.lower())
+    return [word for word in words(text, joint="_") if not is_letter(word)]
 
 
 def places(values: Sequence[str], wanted: Iterable[str | None]) -> npt.NDArray[np.int64]:

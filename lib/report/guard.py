@@ -1,21 +1,25 @@
 """What may not reach a site: requests to a network, and products of a catalogue that may not be published."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from html import unescape
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from lxml.html import HtmlElement, HTMLParser, document_fromstring
+from lxml.html import HtmlElement, HTMLParser, document_fromstring, tostring
 from sklearn.feature_extraction.text import CountVectorizer
 
 from lib.config import build_dir
 from lib.exceptions import StudyError
-from lib.files import existing
+from lib.files import existing, read_json
 
 SHINGLE = 8  # words in a row that two texts have in common only if one quotes the other
 SHORTEST = 40  # characters; a shorter title may well be a mere brand and category
 SOURCES = (("raw", ("title", "description")), ("clean", ("text", "masked_text")))
+JPEG = (".jpg", ".jpeg")
+LEFT_OUT = "Left out: this shows a product, and the catalogue publishes no examples."
+ROWS, WORDLESS = ("tr", "thead", "tbody", "tfoot"), ("img", "table", "ul", "ol", "dl", "svg", "meta")
+WORD = r"\w+"
 TAG = re.compile(r"<[^>]*>")
 LOADED = (
     "//link/@href | //*[self::script or self::img or self::iframe or self::source or self::video or self::audio]/@src"
@@ -42,76 +46,105 @@ def refuse_network(site: Path) -> None:
         raise StudyError(f"{page} would load {address}: a report asks for nothing from the network.")
 
 
-def refuse_product_content(catalogue: str, site: Path) -> None:
-    """Raise if a page of `site` quotes a product, or if there is a photo in it.
+def leave_out_products(catalogue: str, site: Path) -> list[str]:
+    """Take out of the pages of `site` what quotes a product, and photos; a line says so in their place.
 
     Compares runs of eight words of every title and description longer than 40 characters (the whole text where it
-    has fewer words) with the runs of the site's pages: linear in both.
+    has fewer words) with the runs of the site's pages: linear in both. Names of classes and their paths are not quotes.
+    What is taken out is the smallest element that holds the quote: a cell of a table, a sentence of a list, a figure
+    with its description, a block of code.
 
-    Raises
-    ------
-    StudyError
-        Naming the pages and the products, but not quoting them.
+    Returns
+    -------
+    A line for each page of which something was taken out.
     """
-    if photos := sorted(path.name for path in site.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg")):
-        raise _refusal(catalogue, f"{photos[0]} is a photo (a JPEG)")
-    html = {path.name: path.read_text("utf-8") for path in sorted(site.rglob("*.html"))}
-    if photos := [name for name, content in html.items() if "data:image/jpeg" in content]:
-        raise _refusal(catalogue, f"{photos[0]} holds a photo (a JPEG)")
-    pages = {name: page_text(content) for name, content in html.items()}
-    if found := quoted(pages, product_texts(catalogue)):
-        page, product = found
-        raise _refusal(catalogue, f"{page} quotes the product {product}")
+    for path in sorted(site.rglob("*")):
+        if path.suffix.lower() in JPEG:
+            path.unlink()
+    pages = {path: path.read_text("utf-8") for path in sorted(site.rglob("*.html"))}
+    trees = {path: _tree(html) for path, html in pages.items()}
+    said, exempt = map(_words, trees.values()), [LEFT_OUT, *class_names(catalogue)]
+    quotes = quoted(said, product_texts(catalogue), exempt)
+    done = []
+    for path, tree in trees.items():
+        left_out = 0
+        while found := [*_photos(tree), *_quoting(tree, quotes)]:
+            left_out += len(found)
+            for element in found:
+                _leave_out(element, site)
+        if left_out:
+            path.write_text(str(tostring(tree, encoding="unicode", doctype="<!DOCTYPE html>")), "utf-8")
+            done.append(f"{path.name}: {left_out} left out, as they show a product")
+    return done
 
 
-def quoted(pages: dict[str, str], products: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
-    """Return the first (page, product id) where the page quotes the product, or None.
+def quoted(pages: Iterable[str], texts: Iterable[str], exempt: Iterable[str] = ()) -> set[str]:
+    """Return the runs of words in which pages quote texts; runs of exempt texts are none.
 
     >>> title = "Moss and Fern Quilted Rain Jacket with Storm Hood"
-    >>> quoted({"a.html": "We sell the moss and fern quilted rain jacket with storm hood."}, [("7", title)])
-    ('a.html', '7')
-    >>> quoted({"a.html": "Jackets are often taken for coats."}, [("7", title)]) is None
-    True
+    >>> page = "We sell the moss and fern quilted rain jacket with storm hood."
+    >>> sorted(quoted([page], [title]))
+    ['and fern quilted rain jacket with storm hood', 'moss and fern quilted rain jacket with storm']
+    >>> quoted([page], [title], exempt=[title]), quoted(["Jackets are often taken for coats."], [title])
+    (set(), set())
     """
-    words = r"\w+"
     shorter, longest = (
-        CountVectorizer(ngram_range=(least, SHINGLE), token_pattern=words).build_analyzer() for least in (1, SHINGLE)
+        CountVectorizer(ngram_range=(least, SHINGLE), token_pattern=WORD).build_analyzer() for least in (1, SHINGLE)
     )
-    where: dict[str, str] = {}
-    for page, text in pages.items():
-        for run in shorter(text):
-            where.setdefault(run, page)
-    for product_id, text in products:
+    there = {run for page in pages for run in shorter(page)} - {run for text in exempt for run in shorter(text)}
+    found = set()
+    for text in texts:
         if len(text) > SHORTEST:
-            for run in longest(text) or [" ".join(re.findall(words, text.lower()))]:
-                if run in where:
-                    return where[run], product_id
-    return None
+            found |= there.intersection(longest(text) or [" ".join(re.findall(WORD, text.lower()))])
+    return found
 
 
-def product_texts(catalogue: str) -> Iterator[tuple[str, str]]:
-    """Yield (product id, text) for every title and description, as collected and as cleaned."""
+def product_texts(catalogue: str) -> Iterator[str]:
+    """Yield every title and description, as collected and as cleaned."""
     for stage, columns in SOURCES:
-        table = pq.read_table(existing(build_dir(catalogue, stage, "products.parquet")))
-        identifiers = table.column("product_id").to_pylist()
+        table = pq.read_table(existing(build_dir(catalogue, stage, "products.parquet")), columns=list(columns))
         for column in columns:
-            for identifier, text in zip(identifiers, table.column(column).to_pylist(), strict=True):
-                if text:
-                    yield identifier, TAG.sub(" ", unescape(text))
+            yield from (TAG.sub(" ", unescape(text)) for text in table.column(column).to_pylist() if text)
 
 
-def page_text(html: str) -> str:
-    """Return all that a page says: its text, and what describes its images."""
-    tree = _tree(html)
-    return " ".join([*tree.itertext(), *tree.xpath("//@alt | //@title | //@content")])
+def class_names(catalogue: str) -> Iterator[str]:
+    """Yield the names of all classes, and all paths."""
+    taxonomy = read_json(build_dir(catalogue, "clean", "taxonomy.json"))
+    for path in taxonomy["paths"]:
+        names = [names[code] for names, code in zip(taxonomy["levels"], path, strict=True)]
+        yield from (*names, " > ".join(names))
+
+
+def _words(element: HtmlElement) -> str:
+    """Return all that an element says: its text, and what describes its images."""
+    within = "descendant-or-self::*"
+    return " ".join([*element.itertext(), *element.xpath(f"{within}/@alt | {within}/@title | {within}/@content")])
+
+
+def _quoting(element: HtmlElement, quotes: Collection[str]) -> list[HtmlElement]:
+    """Return the smallest elements that hold a quote each."""
+    said = f" {' '.join(re.findall(WORD, _words(element).lower()))} "
+    held = [quote for quote in quotes if f" {quote} " in said]
+    if not held:
+        return []
+    return [found for child in element.iterchildren("*") for found in _quoting(child, held)] or [element]
+
+
+def _photos(tree: HtmlElement) -> list[HtmlElement]:
+    sources = [(image, str(image.get("src", ""))) for image in tree.iter("img")]
+    return [image for image, at in sources if at.startswith("data:image/jpeg") or Path(at).suffix.lower() in JPEG]
+
+
+def _leave_out(element: HtmlElement, site: Path) -> None:
+    """Put a line in the place of an element, of the table that it is a row of, or of the link that it is in."""
+    while element.getparent() is not None and (element.tag in ROWS or element.getparent().tag == "a"):
+        element = element.getparent()
+    for image in element.iter("img"):
+        site.joinpath("_images", Path(str(image.get("src", ""))[-80:]).name).unlink(missing_ok=True)
+    tag, tail = element.tag, element.tail
+    element.clear()
+    element.tag, element.tail, element.text = "span" if tag in WORDLESS else tag, tail, LEFT_OUT
 
 
 def _tree(html: str) -> HtmlElement:
     return document_fromstring(html.encode() or b"<html/>", parser=HTMLParser(encoding="utf-8"))
-
-
-def _refusal(catalogue: str, found: str) -> StudyError:
-    return StudyError(
-        f"The report of '{catalogue}' is not published: {found}, and catalogues/{catalogue}.yaml says "
-        "publish_examples: false. Let the notebook show examples only where catalogue.publish_examples is true."
-    )

@@ -8,10 +8,11 @@ Colours are Okabe and Ito's (2008), which people with any kind of colour blindne
 """
 
 import math
+import warnings
 from base64 import b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Never
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -29,6 +30,12 @@ Panels = Mapping[str, pd.DataFrame]  # the title of each panel of a figure, and 
 
 NAMED = "study"
 """The key of an output's metadata under which its name, caption and alt text stand."""
+
+NONE = "–"
+"""What stands in the place of a number that there is not."""
+
+REST = "rest"
+"""The name of the sentence that stands for whatever a notebook that ended early did not come to."""
 
 DPI, COLOURS, MIN_WIDTH = 110, 256, 8.4  # inches: room for the legend of a figure with few panels
 STYLE: dict[Any, Any] = {
@@ -185,10 +192,13 @@ def describe(unit: str, panels: Mapping[str, Mapping[str, float]], digits: int =
     >>> describe("Accuracy (%)", {"test rows": {"brand": 0.5, "best": 0.912}})
     'Accuracy (%). test rows - brand: 50; best: 91.'
     """
-    parts = [
-        f"{title} - {'; '.join(f'{name}: {100 * value:.{digits}f}' for name, value in values.items())}."
+    said = {
+        title: "; ".join(
+            f"{name}: {NONE if math.isnan(value) else f'{100 * value:.{digits}f}'}" for name, value in values.items()
+        )
         for title, values in panels.items()
-    ]
+    }
+    parts = [f"{title} - {values}." for title, values in said.items()]
     return " ".join([f"{unit}.", *parts]).replace("\n", ", ")
 
 
@@ -204,13 +214,13 @@ def publish(figure: Figure, name: str, caption: str, alt: str) -> None:
 
 
 def not_run(experiment: str) -> str:
-    """Say that the catalogue does not take an experiment, and how it would.
+    """Say that the catalogue has no such runs of an experiment, and how it would.
 
     >>> not_run("word_order")[:55]
-    'Not run on this catalogue: the experiment `word_order`.'
+    'Not run on this catalogue: the experiment `word_order`,'
     """
-    how = "add its name to `experiments` in `catalogues/NAME.yaml`, and run `make repro`"
-    return f"Not run on this catalogue: the experiment `{experiment}`. To run it, {how}."
+    how = "add its name to `experiments` in `catalogues/NAME.yaml`, its variants to `params.yaml`, and run `make repro`"
+    return f"Not run on this catalogue: the experiment `{experiment}`, or what this needs of it. To run it, {how}."
 
 
 def curves(
@@ -316,7 +326,7 @@ def table(frame: pd.DataFrame, name: str, caption: str = "", experiment: str = "
     """Show a table under a name; one without rows says that its experiment was not run."""
     if frame.empty:
         return say(name, not_run(experiment))
-    data = {"text/html": frame.to_html(border=0), "text/plain": frame.to_string()}
+    data = {"text/html": frame.to_html(border=0, na_rep=NONE), "text/plain": frame.to_string(na_rep=NONE)}
     publish_display_data(data, {NAMED: {"name": name, "caption": caption}})
 
 
@@ -324,6 +334,13 @@ def say(name: str, *lines: str) -> None:
     """Show sentences under a name, as Markdown: one as a paragraph, several as a list."""
     text = lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines)
     publish_display_data({"text/markdown": text, "text/plain": text}, {NAMED: {"name": name}})
+
+
+def end(why: str) -> Never:
+    """Say why the rest of a notebook is not run, and end it; pages show that wherever they ask for something of it."""
+    say(REST, why)
+    warnings.filterwarnings("ignore", "To exit")  # what IPython says of it
+    raise SystemExit(0)  # which Papermill takes for an end, and not for a failure
 
 
 def number(name: str, value: object) -> None:

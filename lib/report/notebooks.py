@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 from lib.config import build_dir, root
 from lib.exceptions import StudyError, nearest
 from lib.files import existing
-from lib.report.kit import NAMED
+from lib.report.kit import NAMED, REST
 
 HEADING = re.compile(r"^#+\s+(.+?)\s*$", re.MULTILINE)
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -34,6 +34,7 @@ ATTRIBUTES = {"*": {"class", "title"}, "a": {"href"}, "img": {"src", "alt"}} | {
     cell: {"colspan", "rowspan", "scope"} for cell in ("td", "th")
 }
 IMAGE = re.compile(r'<img((?: [\w-]+="[^"]*")*)>')
+NO_ROWS = re.compile(r"<table[^>]*>(?:(?!</?table).)*<tbody>\s*</tbody>\s*</table>", re.DOTALL)
 IMAGES = ("data:image/png;base64,", "data:image/jpeg;base64,")
 
 
@@ -76,7 +77,7 @@ class Outputs:
                     self.named[path.stem][given["name"]].append(found)
 
     def take(self, notebook: str, name: str) -> Output:
-        """Return a named output.
+        """Return a named output; of a notebook that ended early (`kit.end`) what it said then, if it gave no such name.
 
         Raises
         ------
@@ -90,6 +91,8 @@ class Outputs:
                 f"The report asks for {notebook}.ipynb, which was not run. There are {list(self.named)}.{hint}"
             )
         of = self.named[notebook]
+        if name not in of and (rest := self.rest(notebook)):
+            return rest
         if name not in of:
             raise StudyError(
                 f"The report asks {notebook}.ipynb for '{name}', and no cell of it gives that name. "
@@ -98,6 +101,10 @@ class Outputs:
         if len(of[name]) > 1:
             raise StudyError(f"{notebook}.ipynb gives the name '{name}' to {len(of[name])} outputs: which is meant?")
         return of[name][0]
+
+    def rest(self, notebook: str) -> Output | None:
+        """Return what a notebook that ended early said; None if it did not."""
+        return next(iter(self.named[notebook].get(REST, [])), None)
 
 
 # Each as a page
@@ -184,7 +191,7 @@ def _output(output: NotebookNode, heading: str) -> tuple[NotebookNode | None, di
 
 
 def read(path: Path) -> NotebookNode:
-    """Read an executed notebook, without the paths of this machine.
+    """Read an executed notebook, without the paths of this machine, as far as it ran (`kit.end`).
 
     Raises
     ------
@@ -196,8 +203,11 @@ def read(path: Path) -> NotebookNode:
         notebook: NotebookNode = nbformat.reads(content, as_version=4)
     except nbformat.reader.NotJSONError as error:
         raise StudyError(f"{path} is not a notebook: {error}. Run `dvc repro` to make it again.") from error
-    for cell in notebook.cells:
+    for number, cell in enumerate(notebook.cells, 1):
         for output in cell.get("outputs", []):
+            if output.get("metadata", {}).get(NAMED, {}).get("name") == REST:
+                notebook.cells = notebook.cells[:number]
+                return notebook
             if output.output_type == "error":
                 problem = f"{output.ename}: {output.evalue}"
                 raise StudyError(f"{path} has a cell that failed: {problem}. Run `dvc repro` again.")
@@ -233,7 +243,7 @@ def clean_html(html: str, alt: str = "") -> str:
         url_schemes={"http", "https", "data"},
         link_rel=None,
     )
-    return IMAGE.sub(picture, cleaned)
+    return NO_ROWS.sub("<p>No rows.</p>", IMAGE.sub(picture, cleaned))
 
 
 def markdown_to_html(text: str) -> str:

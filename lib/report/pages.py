@@ -105,9 +105,14 @@ def summaries() -> list[dict[str, Any]]:
 
 def _takers(outputs: Outputs, folder: Path) -> dict[str, Callable[[str, str], str]]:
     """Return what templates take named outputs with: `show` whatever it is, and `number` within a sentence."""
+    ended: set[str] = set()
 
     def show(notebook: str, name: str) -> str:
         output = outputs.take(notebook, name)
+        if output is outputs.rest(notebook):
+            again = notebook in ended
+            ended.add(notebook)
+            return "" if again else _raw(output)
         if output.png is None:
             return _raw(output)
         file = Path(notebook, f"{name}.png")  # Sphinx calls it _images/NAME.png, which others may link to

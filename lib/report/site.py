@@ -11,7 +11,7 @@ from lib.config import load_catalogue, report_dir, root
 from lib.exceptions import StudyError
 from lib.files import whole, write_json
 from lib.report import pages
-from lib.report.guard import refuse_network, refuse_product_content
+from lib.report.guard import leave_out_products, refuse_network
 
 HERE = Path(__file__).parent
 # What Sphinx and its theme bring and no page uses.
@@ -25,11 +25,12 @@ UNUSED = (
 def build(catalogue: str) -> Path:
     """Make `reports/CATALOGUE/site/`, whole or not at all, and `reports/index.html`; return the site's folder.
 
+    What shows a product of a catalogue that publishes no examples is left out, and said to be, on its page and here.
+
     Raises
     ------
     StudyError
-        If an input is missing, Sphinx fails, a page asks the network for something, or product content would be
-        published that may not be.
+        If an input is missing, Sphinx fails, or a page asks the network for something.
     """
     settings = load_catalogue(catalogue)
     with tempfile.TemporaryDirectory(prefix="report-") as folder:
@@ -39,7 +40,7 @@ def build(catalogue: str) -> Path:
         _prune(site)
         refuse_network(site)
         if not settings.publish_examples:
-            refuse_product_content(catalogue, site)
+            print("\n".join(leave_out_products(catalogue, site)))
         write_json(site / "summary.json", summary)
         with whole(report_dir(catalogue, "site")) as partial:
             shutil.copytree(site, partial)

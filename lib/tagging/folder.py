@@ -46,7 +46,7 @@ class Backbone(Strict):
     """How photos become the vectors that the tagger reads."""
 
     settings: config.Backbone
-    weights_sha256: Sha256
+    weights_sha256: str
     dimension: Size
 
 

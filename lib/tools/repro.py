@@ -20,8 +20,8 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from tqdm import tqdm
 
-from lib.collect import KINDS
-from lib.config import build_dir, experiments, load_catalogue, load_params, load_section, root, studied
+from lib.check import check
+from lib.config import build_dir, load_params, root
 from lib.exceptions import StudyError
 from lib.files import read_json
 from lib.processes import COSTS
@@ -37,21 +37,6 @@ ELSEWHERE = "benchmarks/stages.csv"
 BAR = "{desc} {bar} {n_fmt} of {total_fmt} stages done [{elapsed}{postfix}]"
 NEXT = "`make lab` opens the notebooks: begin with 00_start_here, then try 09_tag."
 SHOWN_LINES = 20  # of the log, when a stage has failed
-
-
-def check() -> None:
-    """Validate `params.yaml`, and for each catalogue that it lists the catalogue's file, its source and its weights.
-
-    Raises
-    ------
-    StudyError
-        If a key or a value is wrong, or if a file is missing.
-    """
-    params = load_params()
-    for name in {**params.study, **params.others}:
-        load_section(name, KINDS[load_catalogue(name).kind].section)
-        studied(name)
-        experiments(name, params)
 
 
 def planned(arguments: Sequence[str]) -> list[str]:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
+import numpy as np
+
 from lib import config
 
 NO_RECIPE = "none"
@@ -35,6 +37,18 @@ class Run:
         'tuned-masked-random-30000-0'
         """
         return f"{self.recipe}-{self.text}-{self.split}-{train_size}-{self.seed}"
+
+
+def has_photos(catalogue: str) -> bool:
+    """Tell whether any product has a photo that can be used: without one, the `image` stage leaves no columns."""
+    path = config.build_dir(catalogue, "image", "features.npy")
+    return not path.exists() or np.load(path, mmap_mode="r").shape[1] > 0
+
+
+def study_of(catalogue: str) -> config.Params:
+    """Return `params.yaml` as it holds for a catalogue: where there are no photos, without what needs them."""
+    params = config.load_params()
+    return params if has_photos(catalogue) else params.without("image")
 
 
 def grid(name: str, params: config.Params, catalogue: str) -> list[Run]:

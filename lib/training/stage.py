@@ -18,7 +18,7 @@ from lib import config, files
 from lib.clean.splits import test_rows
 from lib.processes import cores, worker_pool
 from lib.training import kept, metrics
-from lib.training.runs import Run, grid, rows_of
+from lib.training.runs import Run, grid, rows_of, study_of
 
 SPLITS: tuple[config.Split, ...] = get_args(config.Split)
 _WORKERS_IMPORT = "lib.training.run"
@@ -43,7 +43,7 @@ def plan(catalogue: str, variants: Iterable[str] | None = None, runs: Collection
     The longest come first, so that none of them ends alone: those with the most training rows; and late variants before
     early ones, which they may be made of.
     """
-    params = config.load_params()
+    params = study_of(catalogue)
     device = _device(params.accelerator)
     planned = [
         Planned(name, run, kept.ingredients(catalogue, config.get_variant(params, name), run, params, device))
@@ -68,7 +68,7 @@ def train(catalogue: str, variants: Iterable[str] | None = None, workers: int | 
     DataFrame
         The accuracies of all runs: `variant`, and the columns of `lib.training.metrics.accuracies`.
     """
-    params, planned = config.load_params(), plan(catalogue, variants)
+    params, planned = study_of(catalogue), plan(catalogue, variants)
     todo = [one for one in planned if kept.find(kept.key_of(one.made_by)) is None]
     on_gpu = any(one.made_by["device"] != "cpu" for one in planned)
     made = _make_all(

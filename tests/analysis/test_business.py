@@ -187,10 +187,20 @@ def test_a_model_that_is_not_there_is_named(made):
     folder = config.build_dir("tiny", "models", "best")
     folder.rename(folder.with_name("moved"))
     try:
-        with pytest.raises(StudyError, match=r"models/best/tuned-plain-grouped-\d+-0.* is missing"):
+        why = business.hindrance("tiny")
+        assert why.startswith("Nothing is deployed on this catalogue: `best`")
+        with pytest.raises(StudyError, match="Only a `path_fusion` can be deployed"):
             business.open_deployed("tiny")
     finally:
         folder.with_name("moved").rename(folder)
+
+
+def test_where_nothing_is_deployed_the_reason_stands_in_its_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("STUDY_ROOT", str(tmp_path))
+    review.publish_nothing("tiny", "There is nothing.")
+    assert "There is nothing." in (tmp_path / "build/tiny/tagger/README.md").read_text()
+    assert files.read_table(tmp_path / "reports/tiny/business/not_run.csv")["why"].tolist() == ["There is nothing."]
+    assert files.read_table(tmp_path / "reports/tiny/reliability.csv").empty
 
 
 @pytest.mark.parametrize(

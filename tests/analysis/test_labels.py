@@ -189,7 +189,7 @@ def study_root(made, monkeypatch):
 def use_settings(monkeypatch, **settings) -> None:
     params = config.load_params()
     changed = params.labels.model_copy(update={"variant": "linear", "text": "masked", "split": "grouped", **settings})
-    monkeypatch.setattr(labels, "load_params", lambda: params.model_copy(update={"labels": changed}))
+    monkeypatch.setattr(labels, "study_of", lambda _: params.model_copy(update={"labels": changed}))
 
 
 def test_the_curve_is_that_of_the_results(study_root, monkeypatch):
@@ -206,10 +206,14 @@ def test_the_curve_is_that_of_the_results(study_root, monkeypatch):
     assert set(labels.open_curve(CATALOGUE)[1]["text"]) == {"masked"}  # of a variant that reads none
 
 
-def test_a_variant_that_was_not_trained_is_named(study_root, monkeypatch):
-    use_settings(monkeypatch, variant="linear", text="masked", split="elsewhere")
-    with pytest.raises(StudyError, match="no run of 'linear' on masked text and the elsewhere split"):
-        labels.open_curve(CATALOGUE)
+@pytest.mark.parametrize("settings", [{"variant": "lstm"}, {"variant": "of_my_own"}])
+def test_a_variant_of_the_main_experiment_stands_in_for_one_that_was_not_trained(study_root, monkeypatch, settings):
+    use_settings(monkeypatch, **settings)
+    measured = labels.open_curve(CATALOGUE)[1]
+    assert set(measured["text"]) == {"masked"}
+    assert set(measured["split"]) == {"grouped"}
+    most = pd.read_csv(config.report_dir(CATALOGUE, "results.csv")).query("text == 'masked' and split == 'grouped'")
+    assert len(measured) == most.groupby("variant")["train_size"].nunique().max()
 
 
 def test_doubts_are_of_test_and_validation_rows_and_checked_where_the_truth_is_known(study_root, monkeypatch):

@@ -194,10 +194,22 @@ def test_photos_of_another_backbone_are_not_shown_to_the_source(changed):
     assert np.asarray(pair.target.products.image).any()  # but the target's own labels teach what its photos say
 
 
+def test_a_target_without_photos_is_tagged_by_its_words(changed):
+    folder = changed / "build/other/image"
+    np.save(folder / "features.npy", np.zeros((len(np.load(folder / "features.npy")), 0), np.float16))
+    files.write_json(folder / "manifest.json", {"weights_sha256": "0", "dimension": 0})
+    assert transfer.hindrance("other") is None
+    pair = transfer.open_pair("other")
+    assert pair.target.products.image is None
+    assert len(transfer.encode(pair.target.products, pair.target.tested)) == 1
+    assert pair.source.products.image is not None
+
+
 def test_what_a_pair_lacks_is_told(changed):
     with pytest.raises(StudyError, match="others has no 'pear'"):
         transfer.open_pair("pear")
     shutil.rmtree(changed / "build/tiny/models")
+    assert "`best` was not trained on 'tiny'" in transfer.hindrance("other")
     with pytest.raises(StudyError, match="no trained 'best'"):
         transfer.open_pair("other")
     (changed / "mapping.yaml").write_text(yaml.safe_dump({"levels": {"level_3": dict.fromkeys(RENAMED.values())}}))

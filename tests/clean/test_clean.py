@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from lib import schemas
-from lib.clean.clean import clean, clean_text, strip_html
+from lib.clean.clean import clean
+from lib.clean.texts import clean_text, strip_html
 from lib.config import LEVELS, build_dir
+from lib.config.base import ENDS_HERE
 from lib.exceptions import StudyError
 from lib.files import read_json
 
@@ -223,6 +225,43 @@ def test_huge_photo_costs_nothing_but_its_hash(study, raw):
     assert product(products, "p000")["image"] == "0000000.jpg"
 
 
+def test_spellings_of_a_class_are_one_and_what_names_say_is_in_the_summary(study, raw):
+    table, photos = raw
+    table.loc[:2, "level_2"] = ["SHOES", "shoes", " T o p s"]
+    table.loc[3, "level_2"] = "&#83;hoes"
+    table.loc[4:5, "brand"] = ["N/A", "unknown"]
+    table.loc[6, ["level_3", "title"]] = ["Gemini One", "GEMINI &amp; One"]
+    table.loc[9, ["level_3", "title"]] = ["Hydra Two", "HYDRA Two"]
+    summary, products = cleaned(table, photos)
+    assert set(products["level_2"]) == {"Shoes", "Tops"}
+    assert summary.respelled == {
+        "level_2: SHOES → Shoes": 1, "level_2: T o p s → Tops": 1, "level_2: shoes → Shoes": 1
+    }  # fmt: skip
+    assert summary.called_missing == {"brand: N/A": 1, "brand: unknown": 1}
+    assert summary.named_like_product == (1, 1)
+    assert summary.unseen.keys() == {"random", "grouped"}
+
+
+def test_a_level_that_paths_do_not_reach_is_a_class_whose_words_stay_in_the_texts(study, raw):
+    table, photos = raw
+    table.loc[::3, "level_3"] = ENDS_HERE
+    table.loc[0, "description"] = "The road ends here, at these T-Shirts"
+    _, products = cleaned(table, photos)
+    assert read_json(build_dir("demo", "clean", "taxonomy.json"))["levels"][2][0] == "(ends here)"
+    assert product(products, "p000")["masked_text"] == "The road ends here, at these"
+
+
+def test_texts_and_classes_of_other_scripts(study, raw):
+    table, photos = raw
+    names = {"Sneakers": "スニーカー", "Flip Flops": "サンダル", "T-Shirts": "टोपी"}
+    table["level_3"] = table["level_3"].map(names)
+    table.loc[0, "description"] = "軽くて丈夫なスニーカーです"
+    table.loc[1, "description"] = "मुलायम ऊनी टोपी, टोपीवाला"
+    _, products = cleaned(table, photos)
+    assert product(products, "p000")["masked_text"] == "軽くて丈夫な です"
+    assert product(products, "p001")["masked_text"] == "मुलायम ऊनी, टोपीवाला"
+
+
 # What fails, and says why
 
 
@@ -240,7 +279,20 @@ def test_catalogue_without_any_usable_product_fails(study, raw, rows):
     table, photos = raw
     table["level_1"] = None
     write(table.astype("str").where(table.notna(), None).iloc[rows], photos)
-    with pytest.raises(StudyError, match="without a complete category path"):
+    with pytest.raises(StudyError, match=r"without a complete category path.*(found 100\.0%)"):
+        clean("demo")
+
+
+def test_too_few_or_too_alike_products_for_three_parts_fail(study, raw):
+    table, photos = raw
+    write(table.iloc[:6], photos)
+    with pytest.raises(StudyError, match=r"random split .*'demo' has an empty part: 4 train, 0 validation, 2 test"):
+        clean("demo")
+    table["brand"], table["title"] = "Acme", "Zephyr"
+    write(table, photos)
+    with pytest.raises(
+        StudyError, match=r"grouped split .*48 train, 0 validation, 0 test.*48 products are in 1 groups"
+    ):
         clean("demo")
 
 

@@ -264,3 +264,54 @@ def test_damaged_archive_is_one_message(tmp_path):
     (tmp_path / "photos.zip").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(StudyError, match=r"photos\.zip is not a whole ZIP archive"):
         duplicates.photo_hashes(tmp_path / "photos.zip", [None])
+
+
+# Few brands, or none
+
+
+def trade(brand, rows=200):
+    """Make products of a shop: eight kinds, in colours, each with a sentence of its own and the shop's boilerplate."""
+    rng = np.random.default_rng(3)
+    kinds, colours = (
+        ["Lamp", "Rug", "Vase", "Clock", "Stool", "Bowl", "Frame", "Tray"],
+        ["Red", "Blue", "Green", "Grey"],
+    )
+    return [
+        product(
+            f"{rng.choice(colours)} {rng.choice(kinds)} {number}",
+            brand(number),
+            f"{prose(100 + number, 14)}. Sent within three days of your order, in a box that you may send back to us.",
+        )
+        for number in range(rows)
+    ]  # fmt: skip
+
+
+BRANDS = ["Acme"] * 20 + ["", "Apex"]
+
+
+@pytest.mark.parametrize("brand", [lambda _: "Acme", lambda _: "", lambda number: BRANDS[number % len(BRANDS)]])
+def test_with_few_brands_words_of_the_trade_make_no_group(brand):
+    assert len(set(groups(*trade(brand)))) == 200
+
+
+def test_with_few_brands_variants_of_a_product_are_still_one_group():
+    text = prose(7, 30)
+    same = [product(f"{colour} Orla Lamp", "Acme") for colour in ("Red", "Blue", "Green")]
+    same += [product(f"Thing {n}", "Acme", text + " in sizes") for n in ("one", "two")]
+    many = [product(f"Berta Rug {size}", "Acme", prose(8)) for size in range(40)]
+    found = groups(*same, *many, *trade(lambda _: "Acme"))
+    assert found[:45] == [0, 0, 0, 1, 1, *[2] * 40]
+    assert len(set(found)) == 203
+
+
+def test_with_few_brands_a_placeholder_photo_of_many_products_links_nothing():
+    placeholder, own = (1, 1, True), (2, 2, True)
+    found = groups(
+        *(product(f"{n}x", photo=placeholder) for n in range(11)), product("A", photo=own), product("B", photo=own)
+    )
+    assert found == [*range(11), 11, 11]
+
+
+def test_with_four_even_brands_brands_say_what_is_common():
+    found = groups(*(product(f"{colour} Lamp", f"brand {n % 4}") for n, colour in enumerate(["Red", "Blue"] * 8)))
+    assert len(set(found)) == 4  # word for word: each brand has one colour

@@ -99,3 +99,57 @@ def test_inflections_do_not_cut_what_is_no_plural():
 
 def test_normal_form_folds_case_accents_and_possessives():
     assert normal("LÉGGINGS’S") == "leggings"
+
+
+# Other scripts
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "masked"),
+    [
+        # Where no spaces part words, a name goes wherever it stands, the longest first, with nothing between its units.
+        (["帽子"], "この帽子は軽い。帽子", "この は軽い。"),
+        (["コート", "レインコート"], "青いレインコートとコート", "青い と"),
+        (["手袋", "袋"], "手、袋と手袋", "手、 と"),
+        (["Tシャツ"], "白いTシャツ、T-シャツ、シャツ", "白い、、シャツ"),
+        (["連衣裙", "女装"], "女装連衣裙，透气", "，透气"),
+        (["裙"], "连衣裙很轻", "连衣 很轻"),
+        (["หมวก"], "หมวกผ้าฝ้าย", "ผ้าฝ้าย"),
+        (["Hats"], "この帽子hatは軽い", "この帽子 は軽い"),
+        # A unit is not cut: a long vowel, a tone or a vowel makes another word of it.
+        (["カバ"], "カバーとカバ", "カバーと"),
+        (["กา"], "เกา กา้", "เกา กา้"),
+        # Vowel signs are part of a word, and only whole words go.
+        (["कुर्ता", "कम"], "सूती कुर्ता, कमर पर कम कुर्त", "सूती, कमर पर कुर्त"),
+        (["टोपी"], "ऊनी टोपी और टोप", "ऊनी और टोप"),
+        # What is written onto a word goes with it.
+        (["모자", "옷"], "이 모자는 가볍다 모자를 모자이크 옷 옷감", "이 가볍다 모자이크 옷감"),
+        (["حذاء"], "هذا الحذاء وحذاء ناعم", "هذا ناعم"),
+        (["כובע"], "הכובע רך", "רך"),
+        (["Ёлки"], "новые елки", "новые"),
+    ],
+)
+def test_names_go_from_sentences_of_every_script(names, text, masked):
+    masker = Masker(names)
+    assert masker.mask(text) == masked
+    assert masker.leaked_words(masked) == []
+    assert masker.mask(masked) == masked
+
+
+def test_parts_of_a_name_that_meet_once_another_is_gone_are_masked_too():
+    masker = Masker(["Tシャツ", "Men"])
+    assert masker.mask("白いT men シャツ") == "白い"
+
+
+def test_words_on_both_sides_of_another_script_do_not_meet():
+    assert Masker(["Tshirts"]).mask("T これは shirt") == "T これは shirt"
+
+
+def test_the_name_of_a_level_that_a_path_does_not_reach_is_no_word():
+    assert Masker(["(ends here)", "Hats"]).mask("It ends here, hats.") == "It ends here,."
+
+
+def test_marks_other_than_accents_are_kept():
+    assert normal("मोज़े") == "मोज़े"
+    assert normal("Ёлка") == normal("елка")
+    assert normal("ガウン") != normal("カウン")

@@ -54,6 +54,7 @@ def test_photo_is_resized_by_its_short_side_and_cut_at_its_centre_as_torchvision
     [
         *(("1", "PNG"), ("L", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("P", "GIF"), ("RGB", "JPEG"), ("RGB", "BMP")),
         *(("RGBA", "PNG"), ("RGBA", "WEBP"), ("CMYK", "JPEG"), ("L", "JPEG"), ("I;16", "PNG")),
+        *(("RGB", "AVIF"), ("RGBA", "AVIF"), ("RGB", "TIFF"), ("CMYK", "TIFF"), ("1", "TIFF"), ("I;16", "TIFF")),
     ],
 )
 @pytest.mark.parametrize("shape", [(1, 1), (7, 9), (64, 48)])
@@ -63,6 +64,22 @@ def test_every_kind_of_photo_keeps_its_colour(mode, kind, shape):
     pixels = decode_photo(encoded(image, kind), 8)
     assert pixels.shape == (8, 8, 3)
     assert np.abs(pixels.astype(int) - wanted).max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "MPO", "AVIF", "GIF"])
+def test_of_several_pictures_in_a_file_the_first_is_taken(kind):
+    pictures = [Image.new("RGB", (64, 48), colour) for colour in (RED, "blue", "green")]
+    pixels = decode_photo(encoded(pictures[0], kind, save_all=True, append_images=pictures[1:]), 8)
+    assert np.abs(pixels.astype(int) - RED).max() <= 2
+
+
+@pytest.mark.parametrize(("width", "height"), [(60_000, 60_000), (8_000, 7_000)])
+def test_a_photo_that_states_another_size_than_it_has_is_refused(width, height):
+    content = bytearray(encoded(noise(60, 80), "AVIF"))
+    place = content.index(b"ispe") + 8
+    content[place : place + 8] = struct.pack(">II", width, height)
+    with pytest.raises(PhotoError):
+        decode_photo(bytes(content), 8)
 
 
 def test_what_is_transparent_is_white():
@@ -100,7 +117,10 @@ def test_extreme_shapes_stay_small(size):
         (encoded(noise(60, 80), "JPEG")[:900], "truncated"),
         (encoded(noise(60, 80), "PNG")[:900], "truncated"),
         (encoded(noise(60, 80), "JPEG")[:30], ""),
-        (encoded(noise(9, 9), "TIFF"), "not an image of a known format"),
+        (encoded(noise(9, 9), "PPM"), "not an image of a known format (JPEG, PNG, GIF, WEBP, BMP, AVIF, TIFF)"),
+        (encoded(noise(60, 80), "TIFF")[:900], "truncated"),
+        (encoded(noise(60, 80), "AVIF")[:-50], "Truncated"),
+        (encoded(Image.new("L", (8_000, 7_000)), "TIFF", compression="tiff_deflate"), "8000 x 7000 pixels; at most"),
         (png_header(100, 100), ""),
         (png_header(8_000, 8_000), "8000 x 8000 pixels; at most 50000000"),
         (png_header(100_000, 100_000), "DecompressionBombError"),

@@ -7,9 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.clean.splits import grouped_split, random_split, sampling_key, sampling_rank, training_rows, tuning_rows
+from lib.clean.splits import (
+    check_parts,
+    grouped_split,
+    random_split,
+    sampling_key,
+    sampling_rank,
+    training_rows,
+    tuning_rows,
+)
 from lib.clean.splits import test_rows as rows_of_test
-from lib.config import SplitParams
+from lib.config import LEVELS, SplitParams
 from lib.exceptions import StudyError
 
 SHARES = SplitParams(test=0.25, validation=0.1)
@@ -158,3 +166,49 @@ def test_tuning_takes_its_share_of_whole_groups_and_depends_on_no_other_row(prod
     assert shares.mean() == pytest.approx(0.3, abs=0.07)
     some = np.random.default_rng(0).permutation(rows)[:200]
     assert (tuning_rows(products, some, 0.3) == tuned[some]).all()
+
+
+# Splits that measure nothing
+
+
+def catalogue(paths, groups):
+    keys = sampling_key(f"p{row}" for row in range(len(paths)))
+    table = pd.DataFrame([path.split() for path in paths], columns=list(LEVELS))
+    return table.assign(
+        group=groups,
+        random_split=random_split(keys, SHARES),
+        grouped_split=grouped_split(keys, np.array(groups), SHARES),
+    )
+
+
+def test_share_of_test_products_that_nobody_can_get_right_is_returned():
+    products = catalogue(["A B C"] * 80 + [f"A B c{n}" for n in range(20)], range(100))
+    unseen = check_parts(products, "mine")
+    own = products["level_3"] != "C"
+    for split in ("random", "grouped"):
+        test = products[f"{split}_split"] == "test"
+        assert unseen[split] == pytest.approx((own & test).sum() / test.sum())
+    assert check_parts(catalogue(["A B C"] * 50 + ["A D E"] * 50, range(100)), "mine") == {"random": 0, "grouped": 0}
+
+
+SAME, OWN = ["A B C"] * 100, [f"A B c{n}" for n in range(100)]
+FIVES = np.arange(100) // 5
+
+
+@pytest.mark.parametrize(
+    ("paths", "groups", "message"),
+    [
+        (SAME[:7], range(7), r"random .*'mine' .* empty part: 5 train, 0 validation, 2 test\..*7 products are too few"),
+        (SAME, [0] * 100, r"grouped .* empty part: 100 train, 0 validation, 0 test\..*largest has 100"),
+        (SAME, [0] * 60 + [*range(1, 41)], r"grouped .* keeps most products in one part.*41 groups.*largest has 60"),
+        (OWN, range(100), r"random .* tests 25 products, of which 100% .*100 paths.*product_name: drop"),
+        ([OWN[five] for five in FIVES], FIVES, r"grouped .* of which 100% .*20 groups"),
+    ],
+)
+def test_a_split_that_measures_nothing_is_refused_with_its_counts_and_what_helps(paths, groups, message):
+    with pytest.raises(StudyError, match=message):
+        check_parts(catalogue(paths, list(groups)), "mine")
+
+
+def test_few_test_products_prove_nothing():
+    check_parts(catalogue([f"A B c{n}" for n in range(10)], [0] * 6 + [1, 2, 3, 4]), "mine")

@@ -129,6 +129,16 @@ def test_words_that_a_masker_forgets_are_counted():
     assert category_words(Masker(NAMES[:-1]).mask_all(texts)[0], NAMES) == {"bra": 1}
 
 
+@pytest.mark.parametrize(("names", "text", "count"), [
+    (["टोपी"], "ऊनी टोपी, टोप", 1),
+    (["帽子", "Hats"], "この帽子とhat、帽子", 3),
+    (["(ends here)"], "ends here", 0),
+])  # fmt: skip
+def test_category_words_of_every_script_are_counted(names, text, count):
+    assert category_words([text], names).total() == count
+    assert category_words([Masker(names).mask(text)], names).total() == 0
+
+
 # Suspicion
 
 

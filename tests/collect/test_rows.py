@@ -8,6 +8,7 @@ import io
 import json
 import random
 import re
+import tracemalloc
 import zipfile
 
 import openpyxl
@@ -164,6 +165,8 @@ def test_a_given_format_is_obeyed_and_doubted_where_it_fails(read, rejects, mess
     assert "(`format` says jsonl, and its first bytes are those of xml)" in rejects(KINDS["xml"], format="jsonl")[0]
     assert read(b"[id];name;path\n1;a;b\n", format="csv", delimiter=";") == [{"[id]": "1", "name": "a", "path": "b"}]
     assert "line 1, which should name the columns, cannot be read" in message(odd)
+    quoted = '"id";"name"\n"1";"a, b"\n'
+    assert message(quoted).endswith("""Its line 1 is '"id";"name"'. With `delimiter: ";"` it could be read.""")
 
 
 @pytest.mark.parametrize(
@@ -179,16 +182,17 @@ def test_a_given_format_is_obeyed_and_doubted_where_it_fails(read, rejects, mess
         (packed("mimetype", b"application/vnd.oasis.opendocument.spreadsheet"), "or not an Excel file (.xlsx)"),
         (packed("[Content_Types].xml", b"<x/>"), "feed.csv is damaged, or not an Excel file (.xlsx)"),
         (KINDS["xlsx"][:2000], "feed.csv is truncated, or not a zip archive"),
-        (gzip.compress(b""), "feed.csv is empty."),
+        (gzip.compress(b"", mtime=0), "feed.csv is empty."),
         (
             packed("a.csv", b"", **{"b.csv": b"x"}),
             "holds 2 files, and one table was expected: 'a.csv', 'b.csv'.",
         ),
         (packed("a/", b""), "feed.csv holds 0 files, and one table was expected: none."),
-        (gzip.compress(packed("a.csv", KINDS["csv"])), "or not an Excel file (.xlsx)"),
+        (gzip.compress(packed("a.csv", KINDS["csv"]), mtime=0), "or not an Excel file (.xlsx)"),
         (bz2.compress(KINDS["csv"])[:-30], "feed.csv is truncated or damaged"),
         (packed("a.csv", KINDS["csv"]).replace(b"a.csv", b"b.csv", 1), "feed.csv is truncated, or not a zip archive"),
     ],
+    ids=lambda value: "content" if isinstance(value, bytes) else None,  # archives have times in them
 )
 def test_what_is_no_table_is_said_in_words(message, content, expected):
     assert expected in message(content)
@@ -208,11 +212,35 @@ def test_an_encrypted_or_damaged_entry_is_refused(message):
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lambda data: packed("../../etc/feed.csv", data)])
 def test_a_file_that_unpacks_to_too_much_is_refused(message, read, monkeypatch, tmp_path, pack):
     monkeypatch.setattr("lib.collect.unpacking._LARGE", 2**17)
-    assert "At most 200 times a file's size is unpacked, or 131,072 bytes." in message(pack(b"id,name\n" * 2**16))
+    assert "At most 131,072 are read, or 200 times the file's size." in message(pack(b"id,name\n" * 2**16))
     numbers = random.Random(0)
     random_ids = b"id\n" + b"\n".join(numbers.randbytes(8).hex().encode() for _ in range(10_000))
     assert len(read(pack(random_ids))) == 10_000  # much, but not for its size
     assert [path.name for path in tmp_path.iterdir()] == ["feed.csv"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "pack"),
+    [
+        ("csv", gzip.compress),
+        ("json", bz2.compress),
+        ("jsonl", gzip.compress),
+        ("xml", lambda xml: packed("feed", xml)),
+    ],
+)
+def test_a_packed_file_is_never_held_as_a_whole(tmp_path, kind, pack):
+    write = {"csv": as_csv, "json": lambda rows: json.dumps(rows).encode(), "jsonl": as_lines, "xml": as_feed}[kind]
+    numbers = random.Random(0)
+    content = write([row | {"name": numbers.randbytes(1500).hex()} for row in ROWS * 80])
+    (tmp_path / "feed").write_bytes(pack(content))
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in read_rows(tmp_path / "feed", Layout(kind), WANTED).rows)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 3200
+    assert peak < len(content) / 2
 
 
 # CSV
@@ -332,6 +360,16 @@ def test_an_encoding_that_is_said_wrongly(message):
     assert message("id,name\n1,ü\n", encoding="ascii") == (
         "feed.csv is not ascii: byte 3 of line 2 is 0xc3. Name its encoding in the catalogue's file, such as utf-8."
     )
+
+
+def test_a_table_of_few_rows_is_looked_at_too(tmp_path):
+    def keys(content):
+        (tmp_path / "feed.csv").write_text(content)
+        return sniff(tmp_path / "feed.csv").as_keys()
+
+    assert keys("id;name\n") == keys("id;name\n1;a\n") == {"format": "csv", "delimiter": ";"}
+    assert keys("id,name,path,\n1,a,b\n2,a,b,\n3,a\n") == {"format": "csv"}
+    assert keys("id\n1\n2\n") == keys("12345") == {"format": "csv"}
 
 
 # JSON

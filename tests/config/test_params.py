@@ -113,3 +113,18 @@ def test_a_second_shop_is_another_one_and_tagged_by_one_that_is_studied(tmp_path
 def test_a_list_of_one_in_a_line_of_runs_may_be_given_as_that_one(load):
     line = load(brand_text=MLP).main
     assert (line.recipes, line.splits, line.variants) == (["tuned"], ["random"], None)
+
+
+def test_without_photos_a_fusion_is_made_of_the_parts_that_can_do_without(load):
+    every = {"inputs": ["brand", "text", "image"]}
+    robust = MLP | every | {"modality_dropout": 0.1}
+    best = {"model": "path_fusion", "of": ["linear", "robust"], **every}
+    late = {"model": "fusion", "of": ["linear", "photos"], **every}
+    study = load(linear=LINEAR, photos=PHOTOS, mlp=MLP, robust=robust, best=best, late=late)
+    left = study.without("image").variants
+    assert set(left) == {"linear", "mlp", "best"}
+    assert left["best"].inputs == ["brand", "text"]
+    assert left["best"].of == {"linear": study.variants["linear"], "robust": left["best"].of["robust"]}
+    assert left["best"].of["robust"].inputs == ["brand", "text"]
+    assert left["best"].of["robust"].modality_dropout == 0.1
+    assert len(study.variants) == 6

@@ -131,12 +131,13 @@ def test_photos_that_cannot_be_used_cost_one_row_each_and_say_why(tiny):
     assert np.array_equal(features()[0], features()[4])
 
 
-def test_catalogue_without_any_photo_gets_zeros(tiny):
-    write_photos(tiny, {})
-    write_products({"p0": None, "p1": "gone.jpg"})
-    assert image.extract_catalogue("tiny")["products"] == {"ok": 0, "missing": 2, "broken": 0}
-    assert features().shape == (2, 256)
-    assert not features().any()
+@pytest.mark.parametrize("photos", [{}, {"broken.jpg": b"no photo"}])
+def test_catalogue_without_any_photo_gets_features_without_columns(tiny, photos):
+    write_photos(tiny, photos)
+    write_products({"p0": None, "p1": "gone.jpg", "p2": next(iter(photos), None)})
+    manifest = image.extract_catalogue("tiny")
+    assert manifest["products"] == {"ok": 0, "missing": 3 - len(photos), "broken": len(photos)}
+    assert (manifest["dimension"], features().shape) == (0, (3, 0))
 
 
 def test_manifest_says_how_features_were_made(tiny):

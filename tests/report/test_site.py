@@ -97,6 +97,16 @@ def test_the_projects_notebooks_give_every_name_that_a_page_asks_for(stem):
     assert [name for name in literal if f'\\"{name}\\"' not in source] == []
 
 
+def test_what_a_notebook_ended_with_stands_once_a_page_for_all_that_it_did_not_come_to(made):
+    end = give("in_short")
+    end.metadata["study"]["name"], end.data = "rest", {"text/markdown": "Nothing to deploy.", "text/plain": "Nothing."}
+    add_cell(made, [end], "08_business")
+    summary = write_source("demo", load_catalogue("demo"), made / "source")
+    for page in ("index.md", "marketplace.md"):
+        assert (made / "source" / page).read_text().count("Nothing to deploy.") == 1
+    assert summary["promise"] == "Nothing."
+
+
 def test_every_notebook_is_behind_the_study_in_reading_order(built):
     soup = BeautifulSoup((built / "reports/demo/site/index.html").read_text("utf-8"), "lxml")
     article = [link["href"] for link in soup.select("article li a.internal")]
@@ -210,7 +220,7 @@ def test_html_in_a_name_stays_text(built, again):
 
 
 def test_a_report_without_quotes_passes_and_says_what_it_leaves_out(made, built):
-    guard.refuse_product_content("demo", built / "reports/demo/site")
+    assert guard.leave_out_products("demo", built / "reports/demo/site") == []
     keep_private(made)
     write_source("demo", load_catalogue("demo"), made / "source")
     assert "No text and no photo of a product is shown" in (made / "source" / "index.md").read_text()

@@ -83,7 +83,7 @@ def project(tmp_path):
     (tmp_path / "catalogues/tiny.yaml").write_text(yaml.safe_dump(tiny.catalogue(train_sizes=["all"])))
     rng, colours = np.random.default_rng(0), ["red", "blue", "green"]
     rows = [
-        (f"p{n:03d}", "acme", "thing", f"{colours[n % 3]} {' '.join(rng.choice(list('abcdefgh'), 9))}")
+        (f"p{n:03d}", "acme", f"thing {n}", f"{colours[n % 3]} {' '.join(rng.choice(list('abcdefgh'), 9))}")
         for n in range(90)
     ]
     raw = pd.DataFrame(rows, columns=["product_id", "brand", "title", "description"], dtype="str")

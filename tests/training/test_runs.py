@@ -1,7 +1,9 @@
 """The grid: what is run, and how often."""
 
+import numpy as np
+
 from lib import config
-from lib.training.runs import Run, grid
+from lib.training.runs import Run, grid, study_of
 
 
 def test_what_cannot_differ_is_run_once():
@@ -17,3 +19,13 @@ def test_what_cannot_differ_is_run_once():
 
 def test_a_run_is_named_by_what_it_was_fitted_on():
     assert Run("tuned", "plain", "grouped", "all", 2).key(321) == "tuned-plain-grouped-321-2"
+
+
+def test_what_reads_photos_is_not_run_where_there_are_none(study):
+    assert "robust" in study_of("demo").variants  # nobody has looked
+    folder = study / "build/demo/image"
+    folder.mkdir(parents=True)
+    for columns, is_run in ((4, True), (0, False)):
+        np.save(folder / "features.npy", np.zeros((3, columns), np.float16))
+        assert ("robust" in study_of("demo").variants) is is_run
+        assert "best" in study_of("demo").variants
