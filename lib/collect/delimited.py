@@ -84,7 +84,7 @@ def _reader(lines: Iterable[str], layout: Layout) -> Any:
         delimiter=delimiter,
         quoting=csv.QUOTE_NONE if layout.quoting else csv.QUOTE_MINIMAL,
         escapechar=layout.escape,
-        skipinitialspace=True,
+        skipinitialspace=delimiter != " ",
         strict=True,
     )
 

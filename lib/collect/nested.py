@@ -143,7 +143,7 @@ def _json_values(path: Path, layout: Layout) -> Iterator[tuple[str, Any]]:
         except UnicodeError as error:
             raise wrong_encoding(path, used, str(getattr(error, "reason", error))) from error
         except (ValueError, ijson.JSONError) as error:
-            raise StudyError(f"{path} is truncated, or no JSON: {error}.") from error
+            raise StudyError(f"{path} is truncated, or no JSON: {str(error).splitlines()[0].rstrip('.')}.") from error
 
 
 # XML
