@@ -45,10 +45,8 @@ class Columns(Strict):
 
     @model_validator(mode="after")
     def _categories_are_somewhere(self) -> Self:
-        levels = [getattr(self, level) for level in LEVELS]
-        if self.category is None and None in levels:
-            raise ValueError("expected `level_1`, `level_2` and `level_3`, or else `category` for a whole path")
-        if self.category is not None and any(levels):
+        given = {key for key in (*LEVELS, "category") if getattr(self, key) is not None}
+        if given not in ({"category"}, {*LEVELS}):
             raise ValueError("expected `level_1`, `level_2` and `level_3`, or else `category`, and not both")
         return self
 

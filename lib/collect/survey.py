@@ -142,7 +142,7 @@ class Survey:
         lines = []
         for title, table in tables.items():
             text = table.to_string(index=False, max_colwidth=_CELL, float_format="{:.1%}".format)
-            lines += ["", title, *(f"  {row}" for row in text.splitlines())]
+            lines += ["", title, *(f"  {row.rstrip()}" for row in text.splitlines())]
         return lines
 
     def notices(self) -> dict[str, int]:
