@@ -217,7 +217,7 @@ def refuse_too_many(name: str, rejects: list[Reject], survey: Survey) -> None:
     if () in survey.counts or any(reject.reason == REPEATED_ID for reject in lost):
         lines.append(
             "`leave_out_rows` leaves out rows by a column. Variants of a product are merged if they share "
-            "`columns.id`, and another `columns.id` tells products apart."
+            "`columns.id`, and another `columns.id` tells products apart. `python -m lib.check --source` proposes both."
         )
     if survey.texts:
         parted = f"{len(survey.texts) - len(survey.whole):,} of {len(survey.texts):,} paths"
