@@ -219,11 +219,13 @@ def _fuller(*texts: str | None) -> str | None:
 
 def _difference(kept: Record, other: Record) -> str:
     """Say in what two products differ so that they are not one, or nothing. A category may go on in the other."""
-    compared = {"title": (kept.title, other.title), "category": (shown(names_of(kept)), shown(names_of(other)))}
-    for what, (first, second) in compared.items():
+    paths = [folded(shown(names_of(record))) for record in (kept, other)]
+    for what, (first, second) in {"title": (kept.title, other.title), "category": (paths[0], paths[1])}.items():
         one, two = (f"{folded(text or '')} > " for text in (first, second))
         if first and second and not one.startswith(two) and not two.startswith(one):
             lines = [record.origin.where for record in (kept, other) if record.origin and record.origin.where]
-            where = f" is in {lines[0]}, which is kept, and in {lines[1]}," if len(lines) == 2 else " is there twice,"
-            return f"'{kept.product_id}'{where} with another {what}: {first!r} and {second!r}"
+            if len(lines) < 2:
+                return "other content than the one that is kept"
+            where = f"'{kept.product_id}' is in {lines[0]}, which is kept, and in {lines[1]}"
+            return f"{where}, with another {what}: {first!r} and {second!r}"
     return ""
