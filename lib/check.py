@@ -14,17 +14,14 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from lib import config
 from lib.collect import KINDS
 from lib.collect.columns import ROWS, told
 from lib.collect.draft import Draft, Seen, name_of, place, see
-from lib.collect.paths import depth_of
+from lib.collect.paths import to_levels
 from lib.collect.recognise import NAMELESS, recognise
-from lib.collect.survey import Survey
 from lib.collect.table import TableSource
-from lib.config import LEVELS
 from lib.exceptions import StudyError, nearest
 
 _CELL = 60  # characters of a text that are shown
@@ -64,25 +61,23 @@ def look(name: str) -> list[str]:
 def described(seen: Seen) -> list[str]:
     """Say how deep paths are, what each choice would do, what was noticed and rejected, and show three products."""
     records, rejects, survey = seen
-    rejects = [*rejects, *survey.rejects(records).values()]
-    lines = ["", "How many names category paths have:", *_table(survey.depths().reset_index())]
-    if any(depth_of(names) != len(LEVELS) for names in survey.counts):
-        lines += ["", "What becomes of other depths (categories.shallower and .deeper):", *_table(_choices(survey))]
+    problems = survey.problems(records)
+    rejects, lines = [*rejects, *problems.values()], survey.tables()
     reasons = Counter(reject.reason for reject in rejects)
     examples = {reject.reason: reject.detail for reject in reversed(rejects)}
     if reasons:
         lines += [
             "",
-            "Rejected:",
+            "Rejected, or left out when it is cleaned:",
             *(f"  {count:,} {reason}, such as {examples[reason]}" for reason, count in reasons.items()),
         ]
     if notices := survey.notices():
         lines += ["", "Noticed:", *(f"  {count:,} {text}" for text, count in notices.items())]
     lines += ["", "Three products:"]
     different = {
-        levels: record
-        for record, names in zip(records, survey.names, strict=True)
-        if isinstance(levels := survey.levels(names), tuple) and None not in levels
+        to_levels(names, survey.rule): record
+        for place, (record, names) in enumerate(zip(records, survey.names, strict=True))
+        if place not in problems
     }
     for levels in [*different][:: max(len(different) // 3, 1)][:3]:
         record = different[levels]
@@ -92,22 +87,6 @@ def described(seen: Seen) -> list[str]:
         ]
         lines += [f"  {record.product_id}: {' | '.join(texts)}", f"      {' > '.join(map(str, levels))}"]
     return lines
-
-
-def _choices(survey: Survey) -> Any:
-    """Return what each choice of rule would do, with a mark at the one that is made."""
-    choices = survey.choices()
-    made = (choices["shallower"] == survey.rule.shallower) & (choices["deeper"] == survey.rule.deeper)
-    stops = choices.pop("stops").map({True: "too many are lost", False: ""})
-    return choices.assign(cleaning=stops, chosen=made.map({True: "<-", False: ""}))
-
-
-def _table(frame: Any) -> list[str]:
-    shown = frame.copy()
-    for column in shown:
-        if shown[column].dtype == float:
-            shown[column] = shown[column].map("{:.1%}".format)
-    return [f"  {line}" for line in shown.to_string(index=False, max_colwidth=_CELL).splitlines()]
 
 
 def write(path: Path, name: str | None, force: bool) -> list[str]:

@@ -16,8 +16,7 @@ import yaml
 from lib import config
 from lib.collect.cells import first_address, get
 from lib.collect.columns import ROWS
-from lib.collect.mapping import Product, TableMapping, left_out, to_product
-from lib.collect.merging import merge
+from lib.collect.mapping import Product, TableMapping, left_out, merge, to_product
 from lib.collect.paths import CategoryRule, depth_of, load_ids
 from lib.collect.recognise import Recognised
 from lib.collect.rows import guess_format

@@ -13,14 +13,14 @@ import yaml
 
 from lib.collect.columns import MISSING, Column, Feed, joined, strings_of, tokens
 from lib.collect.paths import CategoryRule, Names, depth_of, folded, load_ids, parting, read_paths, settle
-from lib.collect.survey import BETWEEN, SEPARATORS
 from lib.config import LEVELS
 from lib.exceptions import StudyError
 
 FACTS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("forms.yaml").read_text("utf-8"))
 
 _LEADING_ID = re.compile(r"\d+\s*[-–—:]\s+(?=\S)")
-_MARKS = [mark for of in SEPARATORS if of != "." for mark in ((" / ", of) if of == "/" else (of,))]
+MARKS = (">>", "::", "->", ">", "›", "»", "→", "＞", "|", " / ", "/", "／", "\\", ":", ";", " - ", ",")
+BETWEEN = (",", "|", ";", "\n")
 _LEVEL_WORDS = re.compile(
     "cat|kat|lev|lvl|ni[vl]|dep|gr[uo]+p|typ|class|se[ck]|gender|univers|rayon|rub|fam|sub|sous|unter"
 )
@@ -72,20 +72,20 @@ def is_id_alone(texts: list[str]) -> bool:
     return len(texts) == 1 and texts[0].isdecimal()
 
 
-def _separator(texts: list[str], named: bool) -> tuple[str, float] | None:
-    """Return what parts names in most texts, and their share; commas do only where a column is called a category."""
+def likely_separator(texts: list[str], marks: Sequence[str] = MARKS) -> tuple[str, float] | None:
+    """Return which of some marks parts names in most texts, and their share."""
     plain = [_LEADING_ID.sub("", text) for text in texts]
-    marks = [mark for mark in _MARKS if named or mark not in (",", ";")]
     shares = {mark: sum(_parts(text, mark) for text in plain) / max(len(plain), 1) for mark in marks}
     enough = {mark: share for mark, share in shares.items() if share >= (0.2 if mark in FACTS["arrows"] else 0.5)}
     return next(((m, share) for m, share in enough.items() if share >= 0.9 * max(enough.values())), None)
 
 
-def _between(texts: list[str], separator: str) -> tuple[str, int] | None:
+def likely_between(texts: list[str], separator: str, sure: bool = True) -> tuple[str, int] | None:
     """Return what parts several paths, and in how many texts.
 
     In most texts that have it, all behind it begins as some text does, or follows many different names: *Sale* does, in
-    `Clothing > Shirts, Sale` and `Home > Mugs, Sale`, but not *Pans* in `Kitchen > Pots, Pans`.
+    `Clothing > Shirts, Sale` and `Home > Mugs, Sale`, but not *Pans* in `Kitchen > Pots, Pans`. Where it need not be
+    `sure`, one text is enough that goes on with the beginning of another.
     """
     for mark in BETWEEN:
         if mark == separator:
@@ -97,9 +97,9 @@ def _between(texts: list[str], separator: str) -> tuple[str, int] | None:
         for of in several:
             for path, behind in itertools.pairwise(of):
                 before.setdefault(behind[0], set()).add(path[-1])
-        free = roots | {name for name, others in before.items() if len(others) > 2}
+        free = roots | {name for name, others in before.items() if sure and len(others) > 2}
         known = sum(all(path[0] in free for path in of) for of in several)
-        if known >= max(0.5 * len(several), 0.02 * len(texts), 1):
+        if known >= max(sure * 0.5 * len(several), sure * 0.02 * len(texts), 1):
             return mark, known
     return None
 
@@ -152,9 +152,9 @@ def measure_path(
     fixed = {key: value for key, value in form.categories.items() if key != "leave_out"}
     if any(_parts(text, fixed["separator"]) for text in texts) if fixed else False:
         rule, why = dict(fixed), dict.fromkeys(fixed, f"as {form.name} writes it")
-    elif found := _separator(texts, named):
+    elif found := likely_separator(texts, [mark for mark in MARKS if named or mark not in (",", ";")]):
         rule["separator"], why["separator"] = found[0], f"parts names in {found[1]:.0%} of the cells"
-    if "between" not in rule and (several := _between(texts, rule.get("separator", ">"))):
+    if "between" not in rule and (several := likely_between(texts, rule.get("separator", ">"))):
         rule["between"], why["between"] = several[0], f"parts several paths in {several[1]:,} cells"
     alone = [of[0] for of in strings if is_id_alone(of)]
     ids_file = _ids_file(feed.path.parent, CategoryRule(**rule), alone) if alone else None

@@ -19,8 +19,7 @@ from lib import config
 from lib.clean.masking import Masker
 from lib.clean.texts import clean_text, fold
 from lib.collect.cells import fields, is_known
-from lib.collect.mapping import Columns, TableMapping, left_out, to_product
-from lib.collect.merging import merge
+from lib.collect.mapping import Columns, TableMapping, left_out, merge, to_product
 from lib.collect.rows import FileKeys, Layout, Row, Table, read_rows
 from lib.collect.table import TableSource
 from lib.collect.unpacking import unpacked
