@@ -9,7 +9,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
-from lib.collect.rows import load_literal
+from lib.collect.nested import load_literal
 from lib.crawl.products import load_json
 
 _STEP = re.compile(r"\[(-?\d+)\]|([^.\[]+|\[)")
