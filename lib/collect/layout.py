@@ -99,9 +99,8 @@ def _inside(name: str) -> str:
 
 def _encoding(name: str) -> str:
     try:
-        " ".encode(name)
-        b" ".decode(name, "surrogateescape")  # some decode no file
-    except LookupError as error:
+        " ".encode(name).decode(name, "surrogateescape")  # some encode a text, and decode no file
+    except (LookupError, UnicodeError) as error:
         raise ValueError(f"there is no encoding '{name}'; expected one such as utf-8, cp1252 or utf-16") from error
     return name
 
