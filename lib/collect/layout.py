@@ -176,7 +176,8 @@ def tell_format(path: Path) -> tuple[Format | None, bool]:
         return named, False
     first, _, rest = text.partition("\n")
     if rest.strip():
-        return "jsonl" if first.rstrip().endswith("}") else "json", True
+        goes_on = first.rstrip()[-1] in "[{,:" or not rest.lstrip().startswith("{")
+        return "json" if goes_on and not first.rstrip().endswith("}") else "jsonl", True
     holds_list = re.search(r"""["']\s*:\s*\[\s*\{""", first)  # of one line that is all there is
     return "json" if holds_list and named != "jsonl" else "jsonl", True
 
