@@ -89,7 +89,7 @@ def check_parts(products: pd.DataFrame, name: str) -> dict[str, float]:
     tied = (
         f"Its {len(products):,} products are in {len(group):,} groups of near-duplicates, of which the largest has "
         f"{group.iloc[0]:,}: products of one brand whose titles, descriptions or photos are alike. Titles that tell "
-        "products apart, and their brands, part them (table.columns)."
+        "products apart, and their brands, part them."
     )
     unseen = {}
     for split in ("random", "grouped"):

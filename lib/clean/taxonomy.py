@@ -63,7 +63,7 @@ def encode_levels(products: pd.DataFrame, name: str) -> tuple[dict[str, list[Any
     levels = [sorted(products[level].unique().tolist()) for level in LEVELS]
     for level, names in zip(LEVELS, levels, strict=True):
         if len(names) < 2:
-            hint = f"Look at catalogues/{name}.yaml, columns.{level}."
+            hint = f"`python -m lib.check {name}` shows what its category paths are."
             if level == LEVELS[0]:
                 hint += f" If every path begins with a root that is no category: `categories.leave_out: {names}`."
             elif names == [ENDS_HERE]:

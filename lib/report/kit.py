@@ -15,6 +15,7 @@ from io import BytesIO
 from typing import Any, NamedTuple, Never
 
 import matplotlib as mpl
+import matplotlib.font_manager
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -49,7 +50,17 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 2.0,
     "lines.markersize": 7.0,
     "figure.constrained_layout.use": True,
+    "text.parse_math": False,  # names of products and classes are no formulas, dollar signs or not
 }
+FONTS = (
+    "DejaVu Sans",
+    "Noto Sans CJK JP",
+    "Noto Sans Devanagari",
+    "Noto Sans Thai",
+    "Noto Sans Arabic",
+    "Arial Unicode MS",
+)
+"""What letters are looked for in, in this order, where a font is installed."""
 
 
 class Look(NamedTuple):
@@ -102,8 +113,10 @@ def look(name: str) -> Look:
 
 def use_style() -> None:
     """Draw all that follows in the study's style, whatever the user's own settings of matplotlib."""
+    known = {font.name for font in mpl.font_manager.fontManager.ttflist}
     mpl.rcdefaults()
-    mpl.rcParams.update(STYLE)
+    mpl.rcParams.update(STYLE | {"font.family": [name for name in FONTS if name in known]})
+    warnings.filterwarnings("ignore", "Glyph .* missing from")  # it is seen in the figure
 
 
 def marks(
