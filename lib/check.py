@@ -14,15 +14,15 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from textwrap import shorten
+
+import pandas as pd
 
 from lib import config
 from lib.collect import KINDS
-from lib.collect.columns import ROWS, told
-from lib.collect.draft import Draft, Seen, name_of, place, see
+from lib.collect.draft import Seen, draft, name_of, place, see
 from lib.collect.paths import depth_of
-from lib.collect.recognise import NAMELESS, recognise
-from lib.collect.survey import Survey
+from lib.collect.recognise import recognise
 from lib.collect.table import TableSource
 from lib.config import LEVELS
 from lib.exceptions import StudyError, nearest
@@ -65,49 +65,37 @@ def described(seen: Seen) -> list[str]:
     """Say how deep paths are, what each choice would do, what was noticed and rejected, and show three products."""
     records, rejects, survey = seen
     rejects = [*rejects, *survey.rejects(records).values()]
-    lines = ["", "How many names category paths have:", *_table(survey.depths().reset_index())]
-    if any(depth_of(names) != len(LEVELS) for names in survey.counts):
-        lines += ["", "What becomes of other depths (categories.shallower and .deeper):", *_table(_choices(survey))]
+    choices = survey.choices()
+    made = (choices["shallower"] == survey.rule.shallower) & (choices["deeper"] == survey.rule.deeper)
+    choices["chosen"], choices["stops"] = (
+        made.map({True: "<-", False: ""}),
+        choices["stops"].map({True: "yes", False: ""}),
+    )
     reasons = Counter(reject.reason for reject in rejects)
-    examples = {reject.reason: reject.detail for reject in reversed(rejects)}
-    if reasons:
-        lines += [
-            "",
-            "Rejected:",
-            *(f"  {count:,} {reason}, such as {examples[reason]}" for reason, count in reasons.items()),
-        ]
-    if notices := survey.notices():
-        lines += ["", "Noticed:", *(f"  {count:,} {text}" for text, count in notices.items())]
-    lines += ["", "Three products:"]
-    different = {
-        levels: record
-        for record, names in zip(records, survey.names, strict=True)
-        if isinstance(levels := survey.levels(names), tuple) and None not in levels
-    }
-    for levels in [*different][:: max(len(different) // 3, 1)][:3]:
+    details = {reject.reason: reject.detail for reject in reversed(rejects)}
+    lost = [(count, reason, details[reason]) for reason, count in reasons.items()]
+    uneven = any(depth_of(names) != len(LEVELS) for names in survey.counts)
+    lines = [
+        *_table("How many names category paths have:", survey.depths().reset_index()),
+        *_table("What becomes of other depths (categories.shallower and .deeper):", choices if uneven else choices[:0]),
+        *_table("Rejected:", pd.DataFrame(lost, columns=["rows", "reason", "such as"])),
+        *_table("Noticed:", pd.DataFrame(survey.notices().items(), columns=["what", "times"])),
+        "",
+        "Three products:",
+    ]
+    different = {survey.levels(names): record for record, names in zip(records, survey.names, strict=True)}
+    paths = [levels for levels in different if isinstance(levels, tuple) and None not in levels]
+    for levels in paths[:: max(len(paths) // 3, 1)][:3]:
         record = different[levels]
-        texts = [
-            f"{text[:_CELL]}..." if len(text) > _CELL else text
-            for text in (" ".join(text.split()) for text in (record.brand, record.title, record.description) if text)
-        ]
+        texts = [shorten(text, _CELL) for text in (record.brand, record.title, record.description) if text]
         lines += [f"  {record.product_id}: {' | '.join(texts)}", f"      {' > '.join(map(str, levels))}"]
     return lines
 
 
-def _choices(survey: Survey) -> Any:
-    """Return what each choice of rule would do, with a mark at the one that is made."""
-    choices = survey.choices()
-    made = (choices["shallower"] == survey.rule.shallower) & (choices["deeper"] == survey.rule.deeper)
-    stops = choices.pop("stops").map({True: "too many are lost", False: ""})
-    return choices.assign(cleaning=stops, chosen=made.map({True: "<-", False: ""}))
-
-
-def _table(frame: Any) -> list[str]:
-    shown = frame.copy()
-    for column in shown:
-        if shown[column].dtype == float:
-            shown[column] = shown[column].map("{:.1%}".format)
-    return [f"  {line}" for line in shown.to_string(index=False, max_colwidth=_CELL).splitlines()]
+def _table(title: str, frame: pd.DataFrame) -> list[str]:
+    """Return a table's lines below its title; none if it has no rows."""
+    text = frame.to_string(index=False, max_colwidth=_CELL, float_format="{:.1%}".format)
+    return ["", title, *(f"  {line}" for line in text.splitlines())] if len(frame) else []
 
 
 def write(path: Path, name: str | None, force: bool) -> list[str]:
@@ -120,53 +108,23 @@ def write(path: Path, name: str | None, force: bool) -> list[str]:
             f"A catalogue's name has small letters, digits and `_`, such as '{name_of(Path(name))}'. Got '{name}'."
         )
     found = recognise(path)
-    feed = found.feed
-    draft = Draft(name or name_of(path), found, config.load_params().clean.max_reject_share)
-    source, copied = place(draft, force)
-    rows = (
-        f"all {len(feed.read_rows):,} rows"
-        if feed.whole
-        else f"the first {ROWS:,} rows; the others are read at collecting"
-    )
-    has = " and ".join(f"'{'/'.join(group[:2])}'" for group in found.form.has)
-    lines = [
-        f"{path.name} is a table of {found.form.name}" + (f": it has the columns {has}." if has else "."),
-        f"Read as {told(feed.layout)}. Looked at: {rows}; {len(draft.seen.records):,} products.",
-        *([f"{feed.bad:,} lines could not be read."] if feed.bad else []),
+    made = draft(name or name_of(path), found, config.load_params().clean.max_reject_share)
+    files = place(made, force)
+    return [
+        f"{path.name} is a table of {found.form.name}. This is catalogues/{made.name}.yaml now, listed in params.yaml:",
         "",
-        "Which column is what:",
-    ]
-    for role, column in found.columns.items():
-        lines.append(f"  {role:<12} {column.name} ({column.told})")
-    for role, column_name in found.paths.columns.items():
-        lines.append(f"  {role:<12} {column_name}")
-    lines += [f"  {key:<12} {value!r}: {found.paths.why[key]}" for key, value in found.paths.rule.items()]
-    lines += described(draft.seen)
-    lines += ["", "Look at:", *(f"  {text}" for text in _doubts(draft))]
-    lines += ["", f"Written: catalogues/{draft.name}.yaml, with a comment on each choice, and a line in params.yaml."]
-    lines += [f"Copied to {source}/: {', '.join(copied)}."] if copied else [f"Its files stay in {source}/."]
-    lines += [
+        *(f"  {line}" for line in made.text.splitlines()),
+        *described(made.seen),
         "",
-        f"Next:  dvc repro clean@{draft.name}",
-        f"Then:  dvc repro report@{draft.name} studies this catalogue alone; make repro all that params.yaml lists.",
+        "Look at:",
+        *(f"  {doubt}" for doubt in made.doubts),
+        "  do the three products above have the right paths?",
+        "",
+        files,
+        "",
+        f"Next:  dvc repro clean@{made.name}",
+        f"Then:  dvc repro report@{made.name} studies this catalogue alone; make repro all that params.yaml lists.",
     ]
-    return lines
-
-
-def _doubts(draft: Draft) -> list[str]:
-    """Say what a person should look at."""
-    found, photos = draft.found, draft.photos
-    doubts = [f"there is no {role}" for role in ("title", "description", "brand") if role not in found.columns]
-    if photos is None:
-        doubts.append("there are no photos that could be found: models read text and brand")
-    elif photos.hosts:
-        doubts.append(f"photos are {photos.why}: nobody is asked unless you say so in catalogues/{draft.name}.yaml")
-    if found.paths.ids_alone:
-        count = f"{found.paths.ids_alone:.1%} of products have a category that is only a number, and are left out"
-        doubts.append(f"{count} (leave_out_rows). {NAMELESS}")
-    if len(found.feed.rows) < 1000:
-        doubts.append(f"{len(found.feed.rows):,} products are few: differences between models will hardly show")
-    return [*doubts, "do the three products above have the right paths?"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
