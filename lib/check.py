@@ -67,10 +67,7 @@ def described(seen: Seen) -> list[str]:
     rejects = [*rejects, *survey.rejects(records).values()]
     choices = survey.choices()
     made = (choices["shallower"] == survey.rule.shallower) & (choices["deeper"] == survey.rule.deeper)
-    choices["chosen"], choices["stops"] = (
-        made.map({True: "<-", False: ""}),
-        choices["stops"].map({True: "yes", False: ""}),
-    )
+    choices["chosen"] = made.map({True: "<-", False: ""})
     reasons = Counter(reject.reason for reject in rejects)
     details = {reject.reason: reject.detail for reject in reversed(rejects)}
     lost = [(count, reason, details[reason]) for reason, count in reasons.items()]
@@ -111,17 +108,12 @@ def write(path: Path, name: str | None, force: bool) -> list[str]:
     made = draft(name or name_of(path), found, config.load_params().clean.max_reject_share)
     files = place(made, force)
     return [
-        f"{path.name} is a table of {found.form.name}. This is catalogues/{made.name}.yaml now, listed in params.yaml:",
-        "",
-        *(f"  {line}" for line in made.text.splitlines()),
+        f"{path.name} is a table of {found.form.name}. catalogues/{made.name}.yaml, listed in params.yaml, is now:\n",
+        *(f"  {line}".rstrip() for line in made.text.splitlines()),
         *described(made.seen),
-        "",
-        "Look at:",
+        "\nLook at:",
         *(f"  {doubt}" for doubt in made.doubts),
-        "  do the three products above have the right paths?",
-        "",
-        files,
-        "",
+        f"  do the three products above have the right paths?\n\n{files}\n",
         f"Next:  dvc repro clean@{made.name}",
         f"Then:  dvc repro report@{made.name} studies this catalogue alone; make repro all that params.yaml lists.",
     ]

@@ -5,11 +5,10 @@ import re
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,7 +19,7 @@ from lib.collect.cells import first_address
 from lib.collect.mapping import Product, TableMapping, left_out, to_product
 from lib.collect.measure import ROWS
 from lib.collect.merging import merge
-from lib.collect.paths import CategoryRule, depth_of, load_ids
+from lib.collect.paths import CategoryRule, load_ids
 from lib.collect.recognise import NAMELESS, Recognised
 from lib.collect.rows import guess_format
 from lib.collect.survey import Survey
@@ -73,10 +72,8 @@ class Draft:
         Of the catalogue.
     text
         The file, with a comment on each choice.
-    source
-        The table's path.
-    beside
-        What else belongs into the catalogue's source folder.
+    files
+        What belongs into the catalogue's source folder: the table first.
     seen
         What the table's first rows hold, by this file.
     doubts
@@ -85,8 +82,7 @@ class Draft:
 
     name: str
     text: str
-    source: Path
-    beside: list[Path]
+    files: list[Path]
     seen: Seen
     doubts: list[str]
 
@@ -102,77 +98,83 @@ def draft(name: str, found: Recognised, max_share: float) -> Draft:
     seen = see((to_product(row, mapping, ids, notices) for row in rows), mapping.categories, max_share, notices)
 
     # Of paths that are deeper or shallower, what keeps most products, and changes least of them.
-    choices, depths = seen.survey.choices(), Counter(map(depth_of, seen.survey.names))
-    ends = max(depths, default=0) < len(LEVELS)
-    order = ["refuse", "repeat", "ends_here", "drop"] if ends else ["refuse", "ends_here", "repeat", "drop"]
+    choices, depths = seen.survey.choices(), seen.survey.depths()["products"]
+    fewer, more = (depths[which].sum() for which in (depths.index < len(LEVELS), depths.index > len(LEVELS)))
+    order = (
+        ["refuse", "ends_here", "repeat", "drop"] if fewer < depths.sum() else ["refuse", "repeat", "ends_here", "drop"]
+    )
     choices["order"] = choices["shallower"].map(order.index)
     best = choices.sort_values(["stops", "products", "order", "deeper"], ascending=[True, False, True, False]).iloc[0]
     rule = paths.rule | {key: best[key] for key in ("shallower", "deeper") if best[key] != "refuse"}
-    seen = seen._replace(survey=Survey.of(seen.records, CategoryRule(**rule), max_share, notices))
-    kept = f"{best['products']:,} of {depths.total():,} products are kept"
-    fewer = sum(count for depth, count in depths.items() if depth < len(LEVELS))
-    more = sum(count for depth, count in depths.items() if depth > len(LEVELS))
+    seen = seen._replace(survey=replace(seen.survey, rule=CategoryRule(**rule)))
+    kept = f"{best['products']:,} of {depths.sum():,} products are kept"
 
     photos = _photos(found)
     doubts = [f"there is no {role}" for role in ("title", "description", "brand") if role not in columns]
     doubts += [photos.doubt] if photos.doubt else []
-    if paths.ids_alone:
-        count = f"{paths.ids_alone:.1%} of products have a category that is only a number, and are left out"
-        doubts.append(f"{count} (leave_out_rows). {NAMELESS}")
+    if paths.unnamed:
+        share = f"{len(paths.unnamed) / len(paths.names):.1%} of products have a category that is only a number"
+        doubts.append(f"{share}, and are left out (leave_out_rows). {NAMELESS}")
     if len(feed.rows) < 1000:
         doubts.append(f"{len(feed.rows):,} products are few: differences between models will hardly show")
 
     read = "title" not in columns or found.facts["filled"].get(columns.get("description"), 0) >= 0.5
     sizes, seeds = next(value for least, value in reversed(SIZES.items()) if len(feed.rows) >= least)
     layout = {k: v for k, v in feed.layout.as_keys().items() if k != "format" or v != guess_format(feed.path.name)}
-    table = {"file": feed.path.name, **layout, **keys, "columns": columns | {**photos.column}, "categories": rule}
-    count = f"{'' if feed.whole else 'more than '}{len(feed.rows):,} products"
-    content = {
-        "title": name.replace("_", " ").capitalize(),
-        "description": f"{count}, from a table of {found.form.name}.",
-        "kind": "table",
-        "publish_examples": False,
-        "table": {key: value for key, value in {**table, **photos.place}.items() if value},
-        "text": ["description"] if read else [key for key in ("title", "description") if key in columns],
-        "image": {"backbone": "small_vgg", "size": 64},
-        "train_sizes": sizes,
-        "seeds": seeds,
-        "experiments": ["core", "deploy"],
+    why = paths.why | {
+        "file": f"{len(feed.read):,} rows were looked at, and {feed.bad:,} could not be read",
+        "leave_out_rows": "no products, or ids of categories without names",
+        "category": f"{len(set(seen.survey.names)):,} different paths",
+        "deeper": f"{more:,} paths have more than three names; {kept}",
+        "shallower": f"{fewer:,} paths have fewer than three names; {kept}",
+        "images": photos.why,
     }
-    why = {
-        "publish_examples": "true: the report may show texts and photos of products",
-        "table.file": f"{len(feed.read):,} rows were looked at, and {feed.bad:,} could not be read",
-        "table.language": "of lists of texts by language; most rows have this one",
-        "table.leave_out_rows": "no products, or ids of categories without names",
-        "table.columns.category": f"{len(set(seen.survey.names)):,} different paths",
-        "table.categories.deeper": f"{more:,} paths have more than three names; {kept}",
-        "table.categories.shallower": f"{fewer:,} paths have fewer than three names; {kept}",
-        "text": "what a model reads: description, title, or both",
-        "experiments": "or some others of `runs:` in params.yaml, or `all`",
-    }
-    why |= {f"table.{key}": "as the file's first lines show" for key in layout}
-    why |= {f"table.{key}": photos.why for key in photos.place}
-    why |= {f"table.categories.{key}": reason for key, reason in paths.why.items()}
-    why |= {f"table.columns.{role}": reason for role, reason in paths.why.items()}
     for role, column in found.columns.items():
         filled, distinct = found.facts.loc[column, ["filled", "distinct"]]
-        why[f"table.columns.{role}"] = f"filled in {filled:.0%} of products, {distinct:,.0f} different ones"
-    head = f"# Made by `python -m lib.check --source`. After a change, look again: python -m lib.check {name}"
-    text = "\n".join([head, *_lines(content, why), ""])
+        why[role] = f"filled in {filled:.0%} of products, {distinct:,.0f} different ones"
+
+    count = f"{'' if feed.whole else 'more than '}{len(feed.rows):,} products"
+    text = _FILE.format(
+        name=name,
+        title=_flow(name.replace("_", " ").capitalize()),
+        description=_flow(f"{count}, from a table of {found.form.name}."),
+        table=_lines({"file": feed.path.name, **layout, **keys, "columns": None}, why, "  "),
+        columns=_lines(columns | photos.column, why, "    "),
+        categories=f"  categories:\n{_lines(rule, why, '    ')}" if rule else "",
+        photos=_lines(photos.place, why, "  "),
+        text="[description]" if read else _flow([key for key in ("title", "description") if key in columns]),
+        sizes=_flow(sizes),
+        seeds=seeds,
+    )
     config.validate(TableSource, yaml.safe_load(text)["table"], f"catalogues/{name}.yaml", "table.")
-    return Draft(name, text, feed.path, [*([paths.ids] if paths.ids else []), *photos.files], seen, doubts)
+    return Draft(name, text, [feed.path, *([paths.ids] if paths.ids else []), *photos.files], seen, doubts)
 
 
-def _lines(keys: dict[str, Any], why: dict[str, str], above: str = "", indent: str = "") -> Iterator[str]:
+_FILE = """\
+# Made by `python -m lib.check --source`. After a change, look again: python -m lib.check {name}
+title: {title}
+description: {description}
+kind: table
+publish_examples: false                       # true: the report may show texts and photos of products
+
+table:
+{table}  columns:
+{columns}{categories}{photos}
+text: {text}  # what a model reads: description, title, or both
+image: {{backbone: small_vgg, size: 64}}
+train_sizes: {sizes}
+seeds: {seeds}
+experiments: [core, deploy]                   # or some others of `runs:` in params.yaml, or `all`
+"""
+
+
+def _lines(keys: Mapping[str, Any], why: Mapping[str, str], indent: str) -> str:
     """Write keys in lines of YAML, each with the reason for its value."""
+    text = ""
     for key, value in keys.items():
-        if f"{above}{key}" in ("table", "table.columns", "table.categories"):
-            yield f"{indent}{key}:"
-            yield from _lines(value, why, f"{above}{key}.", f"{indent}  ")
-        else:
-            reason = " ".join(why.get(f"{above}{key}", "").split())
-            line = f"{indent}{key}: {_flow(value)}"
-            yield f"{line:<{_REASON}}  # {reason}" if reason else line
+        line, reason = f"{indent}{key}: {_flow(value)}", " ".join(why.get(key, "").split())
+        text += (f"{line:<{_REASON}}  # {reason}\n" if reason else f"{line}\n") if value else ""
+    return text
 
 
 def _flow(value: Any) -> str:
@@ -192,10 +194,10 @@ def _flow(value: Any) -> str:
 class Photos(NamedTuple):
     """Where the photos of products are: the key of their column, the keys of their place, why, and their files."""
 
-    column: Mapping[str, str] = MappingProxyType({})
-    place: Mapping[str, Any] = MappingProxyType({})
-    why: str = ""
-    files: tuple[Path, ...] = ()
+    column: dict[str, Any]
+    place: dict[str, Any]
+    why: str
+    files: list[Path]
     doubt: str = ""
 
 
@@ -214,32 +216,29 @@ def _photos(found: Recognised) -> Photos:
         names = [one.lstrip("/") for one in first if one and not urlsplit(one).netloc]
         wanted.insert(0, ({"image": column}, {}, names[:_SAMPLE]))
     places = [path for path in sorted(folder.iterdir()) if path.is_dir() or path.suffix.lower() == ".zip"]
-    held = {path: _held(path) for path in places}
     for keys, place, names in wanted:
         for path in [*places, folder] if names else []:
-            there = [name for name in names if ((folder / name).is_file() if path == folder else name in held[path])]
+            there = _there(path, names)
             if 2 * len(there) >= len(names):
                 kind = {"zip" if path.is_file() else "folder": path.name if path != folder else "."}
                 files = {path} if path != folder else {folder / Path(name).parts[0] for name in there}
                 why = f"{len(there):,} of {len(names):,} photos are there"
-                return Photos(keys, {"images": kind, **place}, why, tuple(sorted(files)))
+                return Photos(keys, {"images": kind, **place}, why, sorted(files))
     if not hosts:
-        return Photos(doubt="there are no photos that could be found: models read text and brand")
+        return Photos({}, {}, "", [], "there are no photos that could be found: models read text and brand")
     asked = {"hosts": [host for host, _ in hosts.most_common(5)], "user_agent": "my-study (me@example.com)"}
-    return Photos(
-        {"# image": column or ""},
-        {"# images": {"addresses": asked}},
-        "nobody is asked unless you take the `# ` away, here and above, and say who you are",
-        doubt=f"photos are on {', '.join(asked['hosts'])}: nobody is asked unless you say so in the catalogue's file",
-    )
+    doubt = f"nobody is asked for photos on {', '.join(asked['hosts'])}, unless `# ` is taken away before both lines"
+    return Photos({"# image": column}, {"# images": {"addresses": asked}}, "", [], doubt)
 
 
-def _held(path: Path) -> set[str]:
-    if path.is_dir():
-        return {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
-    with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as archive:
-        return set(archive.namelist())
-    return set()
+def _there(place: Path, names: list[str]) -> list[str]:
+    """Return those names that a folder or an archive has."""
+    with suppress(zipfile.BadZipFile, OSError):
+        if place.is_dir():
+            return [name for name in names if (place / name).is_file()]
+        with zipfile.ZipFile(place) as archive:
+            return sorted({*names} & {*archive.namelist()})
+    return []
 
 
 # Placing
@@ -294,20 +293,19 @@ def place(made: Draft, force: bool = False) -> str:
     StudyError
         If there is such a catalogue already, and it is not to be replaced.
     """
-    root, path, name = config.root(), made.source.resolve(), made.name
+    root, path, name = config.root(), made.files[0].resolve(), made.name
     target, params = root / f"catalogues/{name}.yaml", root / "params.yaml"
     inside = path.is_relative_to(root / "data") and path.parent != root / "data"
     folder = path.parent if inside else root / "data" / name
     source = folder.relative_to(root).as_posix()
-    copied = {} if inside else {folder / file.name: file for file in (path, *made.beside)}
+    copied = {} if inside else {folder / file.name: file for file in made.files}
     there = [] if force else [file for file in (target, *copied) if file.exists()]
     if there:
         raise StudyError(f"{there[0]} exists. `--name ANOTHER` gives this table another name, `--force` replaces it.")
     listed = {**config.load_params().study, **config.load_params().others}
     if name in listed and (root / listed[name].source).resolve() != folder.resolve():
         raise StudyError(
-            f"params.yaml lists '{name}' with the source {listed[name].source}, not {source}. Give this table another "
-            "name (`--name`), or change that line first."
+            f"params.yaml lists '{name}' with another source, {listed[name].source}. Take another `--name`."
         )
     for copy, file in copied.items():
         with whole(copy) as partial:

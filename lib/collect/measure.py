@@ -59,11 +59,6 @@ def tokens(name: str) -> tuple[str, ...]:
     return tuple(re.findall(r"\w+", plain.casefold().replace("_", " ")))
 
 
-def joined(name: str) -> str:
-    """Return a column's name so that it can be compared with others."""
-    return "".join(tokens(name))
-
-
 @dataclass(frozen=True)
 class Form:
     """What is known of a table before its rows are looked at; `forms.yaml` explains it."""
@@ -75,17 +70,17 @@ class Form:
     several: bool = False
     categories: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, names: Iterable[str]) -> "Form":
+        """Return the form whose columns are all there, of several the one that names most.
 
-def form_of(names: Iterable[str]) -> Form:
-    """Return the form whose columns are all there, of several the one that names most.
-
-    >>> form_of(["Handle", "Title", "Body (HTML)", "Vendor", "Image Src"]).name
-    'Shopify (its CSV export)'
-    """
-    there = {joined(name) for name in names}
-    forms = [Form(name, **facts) for name, facts in FACTS["forms"].items()]
-    fit = [form for form in forms if all(there & set(map(joined, group)) for group in form.has)]
-    return max(fit, key=lambda form: len(form.has), default=Form())
+        >>> Form.of(["Handle", "Title", "Body (HTML)", "Vendor", "Image Src"]).name
+        'Shopify (its CSV export)'
+        """
+        there = set(map(tokens, names))
+        forms = [cls(name, **facts) for name, facts in FACTS["forms"].items()]
+        fit = [form for form in forms if all(there & set(map(tokens, group)) for group in form.has)]
+        return max(fit, key=lambda form: len(form.has), default=cls())
 
 
 @dataclass
@@ -221,7 +216,7 @@ class Paths:
     rule: dict[str, Any]
     why: dict[str, str]
     names: list[Names]
-    ids_alone: float = 0.0
+    unnamed: list[str] = field(default_factory=list)
     ids: Path | None = None
 
     @property
@@ -273,81 +268,62 @@ def measure_path(
         enough = {m: share for m, share in shares.items() if share >= (0.2 if m in FACTS["arrows"] else 0.5)}
         if mark := next((m for m, share in enough.items() if share >= 0.9 * max(enough.values())), None):
             rule["separator"], why["separator"] = mark, f"parts names in {shares[mark]:.0%} of the cells"
-    alone = [of[0] for of in strings if is_id_alone(of)]
-    if alone and (found := _ids_beside(feed.path.parent, CategoryRule(**rule), alone)):
-        rule["ids"], ids = found[0].name, found[1]
-        why["ids"] = f"{len(alone):,} products have the id of a category alone"
-    if (leading := sum(map(bool, map(_LEADING_ID.match, texts)))) > 0.02 * len(texts):
-        rule["leading_ids"], why["leading_ids"] = True, f"{leading:,} names begin with an id"
+    alone = [of[0] for of in strings if len(of) == 1 and of[0].isdecimal()]
+    for path in sorted(feed.path.parent.iterdir()) if alone else ():
+        if path.suffix in (".txt", ".csv", ".tsv") and re.search("taxonom|categor|kategor", path.name.lower()):
+            with suppress(StudyError):
+                beside = load_ids(path, CategoryRule(**rule))
+                if not ids and sum(text in beside for text in alone) > 0.5 * len(alone):
+                    ids, rule["ids"] = beside, path.name
+                    why["ids"] = f"{len(alone):,} products have the id of a category alone"
     names = read()
     if "between" not in rule:
         survey = Survey(names, ["\n".join(of) for of in strings], CategoryRule(**rule), 0, Counter())
         if (several := survey.several) and several[1] >= 0.02 * total:
             rule["between"], why["between"] = several[0], f"parts several paths in {several[1]:,} cells"
             names = read()
-    deepest = read(take="deepest")
-    if sum(map(_levels, deepest)) > sum(map(_levels, names)):
-        changed = sum(one != other for one, other in zip(names, deepest, strict=True))
-        rule["take"], why["take"] = "deepest", f"of several paths; it is not the first one for {changed:,} products"
-        names = deepest
-    dropped = read(product_name="drop") if titles else names
-    if (own := sum(one != other for one, other in zip(names, dropped, strict=True))) >= max(0.01 * total, 1):
-        rule["product_name"], why["product_name"] = "drop", f"{own:,} paths end in the product's own title"
-        names = dropped
+    for key, value, reason in (
+        ("leading_ids", True, "{:,} paths have names that begin with an id"),
+        ("take", "deepest", "of several paths, which is not the first for {:,} products"),
+        ("product_name", "drop", "{:,} paths end in the product's own title"),
+    ):
+        other = read(**{key: value})
+        changed = sum(one != two for one, two in zip(names, other, strict=True))
+        if changed >= max(0.01 * total, 1):
+            rule[key], why[key], names = value, reason.format(changed), other
     nothing = {folded(name) for name in (*FACTS["no_category"], *form.categories.get("leave_out", ()))}
-    out = list(dict.fromkeys(of[0] for of in names if of and of[0] and folded(of[0]) in nothing))
-    reasons = ["no categories"] if out else []
-    names = read(leave_out=out) if out else names
-    while root := _root(names):
-        out, reasons = [*out, root], [*reasons, "the beginning of every path"][:2]
-        names = read(leave_out=out)
+    out = list(dict.fromkeys(of[0] for of in names if of and folded(of[0] or "") in nothing))
+    while root := _root(names := read(leave_out=out) if out else names):
+        out.append(root)
     if out:
-        rule["leave_out"], why["leave_out"] = out, ", ".join(dict.fromkeys(reasons))
+        rule["leave_out"], why["leave_out"] = out, "no categories, or the beginning of every path"
     file = feed.path.parent / rule["ids"] if ids else None
-    return Paths({"category": column}, rule, why, names, 0.0 if ids else len(alone) / max(total, 1), file)
-
-
-def is_id_alone(texts: list[str]) -> bool:
-    """Say whether a cell holds the id of a category and no name."""
-    return len(texts) == 1 and texts[0].isdecimal()
-
-
-def _ids_beside(folder: Path, rule: CategoryRule, alone: list[str]) -> tuple[Path, dict[str, str]] | None:
-    """Return a file beside the table that says what most of these ids stand for."""
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in (".txt", ".csv", ".tsv") and re.search("taxonom|categor|kategor", path.name.lower()):
-            with suppress(StudyError):
-                ids = load_ids(path, rule)
-                if sum(text in ids for text in alone) > 0.5 * len(alone):
-                    return path, ids
-    return None
+    return Paths({"category": column}, rule, why, names, [] if ids else alone, file)
 
 
 def _levels(names: Names) -> int:
     """Return how many levels a path has, up to three. A number that stands alone is an id, which is none."""
-    return 0 if is_id_alone([name or "" for name in names]) else min(depth_of(names), len(LEVELS))
+    return 0 if len(names) == 1 and (names[0] or "").isdecimal() else min(depth_of(names), len(LEVELS))
 
 
 def _root(paths: list[Names]) -> str | None:
     """Return the first name of all paths: as a level it would have a single class, and there is nothing to predict.
 
-    That of nearly all is one too, if it says nothing, or if it leaves them three names.
+    That of nearly all is one too, if it says nothing.
     """
-    held = [names for names in paths if names]
-    root, count = next(iter(Counter(folded(names[0] or "") for names in held).most_common(1)), ("", 0))
-    if not root or count < 0.99 * len(held) or sum(len(names) > 1 for names in held) < 0.9 * count:
+    roots = [folded(names[0] or "") for names in paths if names]
+    root, count = next(iter(Counter(roots).most_common(1)), ("", 0))
+    deep = sum(len(names) > 1 for names in paths)
+    if not root or deep < 0.9 * count or count < len(roots) * (0.99 if root in map(folded, FACTS["roots"]) else 1):
         return None
-    complete, left = (sum(len(names) >= length for names in held) for length in (len(LEVELS), len(LEVELS) + 1))
-    if count < len(held) and left < 0.9 * max(complete, 1) and root not in map(folded, FACTS["roots"]):
-        return None
-    return next(names[0] for names in held if folded(names[0] or "") == root)
+    return next(names[0] for names in paths if names and folded(names[0] or "") == root)
 
 
 def measure_levels(texts: pd.DataFrame) -> Paths | None:
     """Find three columns, or two, each of whose values mostly has one value of the column before it above it."""
     facts = measure_columns(texts).query("distinct >= 2 and unique <= 0.5 and filled >= 0.3 and length <= 60")
     few = [str(name) for name in facts[facts["letters"] >= 0.5].index[:30]]
-    named = {name: re.search(_LEVEL_WORDS, joined(name)) is not None for name in few}
+    named = {name: re.search(_LEVEL_WORDS, "".join(tokens(name))) is not None for name in few}
     nested = dict[tuple[str, str], bool]()  # of the pairs that can be one above the other
     finer = sorted(few, key=facts["distinct"].__getitem__)
     for upper, lower in itertools.combinations(finer, 2):

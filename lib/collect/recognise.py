@@ -11,19 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.collect.measure import (
-    FACTS,
-    Feed,
-    Form,
-    Paths,
-    form_of,
-    is_id_alone,
-    joined,
-    measure_columns,
-    measure_levels,
-    measure_path,
-    tokens,
-)
+from lib.collect.measure import FACTS, Feed, Form, Paths, measure_columns, measure_levels, measure_path, tokens
 from lib.collect.paths import folded
 from lib.exceptions import StudyError
 
@@ -58,22 +46,20 @@ class Roles:
         self.texts = pd.DataFrame({name: feed.texts(name) for name in feed.names}, dtype=object)
         self.facts = measure_columns(self.texts)
         self.chosen: dict[str, str] = {}
-        ranks: dict[str, list[tuple[tuple[int, int], int, str]]] = {role: [] for role in FACTS["names"]}
-        for place, name in enumerate(self.facts.index):
-            words, found = tokens(name), dict[str, tuple[int, int]]()
-            for role, names in FACTS["names"].items():
-                for rank, of in enumerate(map(tokens, names)):
-                    whole, part = "".join(of) == "".join(words), of in (words[: len(of)], words[-len(of) :])
-                    if whole or part:
-                        found[role] = min(found.get(role, (2, 0)), (int(not whole), rank))
-            for role, best in found.items():
-                if best[0] == min(found.values())[0]:  # a name as a whole is worth more than its beginning or end
-                    ranks[role].append((best, place, name))
-        self.named = {role: [name for *_, name in sorted(of)] for role, of in ranks.items()}
-        there = {joined(name): name for name in reversed(self.facts.index)}
+        found = [
+            (name, role, "".join(of) != "".join(words), rank)
+            for name, words in zip(self.facts.index, map(tokens, self.facts.index), strict=True)
+            for role, names in FACTS["names"].items()
+            for rank, of in enumerate(map(tokens, names))
+            if "".join(of) == "".join(words) or of in (words[: len(of)], words[-len(of) :])
+        ]
+        called = pd.DataFrame(found, columns=["name", "role", "part", "rank"])
+        called = called[called["part"] == called.groupby("name")["part"].transform("min")]  # a whole name is worth more
+        called = called.sort_values(["part", "rank"], kind="stable")
+        self.named = {role: list(dict.fromkeys(called[called["role"] == role]["name"])) for role in FACTS["names"]}
         for role, names in form.columns.items():
-            exact = [name if name in self.facts.index else there.get(joined(name)) for name in names]
-            self.named[role] = [name for name in dict.fromkeys(exact) if name]
+            there = sorted(self.facts.index, key=lambda name: name not in names)  # `node` is also `node[0].value`
+            self.named[role] = [name for of in names for name in there if tokens(name) == tokens(of)]
 
     def fit(self, role: str, least: float = 0) -> pd.DataFrame:
         """Return the columns that can be it, of those that have no role yet."""
@@ -92,10 +78,10 @@ class Roles:
 
     def choose_of_variants(self) -> None:
         """Choose a column that is called an id and has one title for each, if variants have rows of their own."""
-        titles, ids = self.fit("title").index, self.fit("id").query("distinct > 1").index
+        distinct, titles = self.facts["distinct"], self.fit("title").index
+        ids = self.fit("id").query("distinct > 1").index.intersection(self.named["id"], sort=False)
         for title in [name for name in self.named["title"] if name in titles][:1]:
-            for name in [name for name in self.named["id"] if name in ids]:
-                distinct = self.facts["distinct"]
+            for name in sorted(ids, key=self.named["id"].index):
                 pairs = len(self.texts[[name, title]].dropna().drop_duplicates())
                 if pairs <= 1.02 * distinct[name] < 2.04 * distinct[title]:
                     self.chosen.setdefault("id", name)
@@ -138,12 +124,11 @@ def recognise(path: Path) -> Recognised:
         If it cannot be told what tells its products apart, what describes them, or what their categories are.
     """
     feed = Feed.of(path)
-    form, out = form_of(feed.names), dict[str, list[str]]()
-    for begin, name in [
-        (begin, name) for of, begin in form.no_rows.items() for name in feed.names if joined(name) == joined(of)
-    ]:
+    form, out = Form.of(feed.names), dict[str, list[str]]()
+    marks = {tokens(name): begin.casefold() for name, begin in form.no_rows.items()}
+    for name in [name for name in feed.names if tokens(name) in marks]:
         texts = feed.texts(name)
-        values = {text for text in texts if text is not None and folded(text).startswith(begin.casefold())}
+        values = {text for text in texts if text and folded(text).startswith(marks[tokens(name)])}
         kept = [row for row, text in zip(feed.rows, texts, strict=True) if text not in values]
         if values and kept:
             feed.rows, out[name] = kept, sorted(values)
@@ -151,8 +136,7 @@ def recognise(path: Path) -> Recognised:
     if not roles.choose("id", least=0 if form.several else 0.98):
         roles.choose_of_variants()
     if "id" not in roles.chosen:
-        more = [f"'{name}' has {roles.facts['distinct'][name]:,} different ones." for name in roles.named["id"][:3]]
-        more += ["An id should be there in every row, and in one product alone. Add a column of it once, and keep it."]
+        more = "An id should be there in every row, and in one product alone. Add a column of it once, and keep it.\n"
         raise _nothing("tells each product from all others", "id: sku", feed, form, more)
     identity = roles.chosen["id"]
     if roles.facts["unique"][identity] < 1:
@@ -171,14 +155,13 @@ def recognise(path: Path) -> Recognised:
         roles.chosen["title"] = str(fit["unique"].idxmax())
     if not {"title", "description"} & roles.chosen.keys():
         raise _nothing("describes or names products", "description: text", feed, form)
-    if paths is None or paths.ids_alone > 0.5:
-        raise _nothing("holds categories", "category: category", feed, form, [NAMELESS] if paths else [])
+    if paths is None or 2 * len(paths.unnamed) > len(paths.names):
+        raise _nothing("holds categories", "category: category", feed, form, f"{NAMELESS}\n" if paths else "")
     if column := paths.columns.get("category"):
         titles = feed.texts(roles.chosen["title"]) if "title" in roles.chosen else None
         paths = measure_path(feed, column, form, titles)
-        if paths.ids_alone:
-            numbers = {text for text in feed.texts(column) if text and is_id_alone([text])}
-            out[column] = sorted({*out.get(column, ()), *numbers})
+        if paths.unnamed:
+            out[column] = sorted({*out.get(column, ()), *paths.unnamed})
     return Recognised(feed, form, roles.chosen, roles.facts, paths, out)
 
 
@@ -200,14 +183,11 @@ def _paths(feed: Feed, roles: Roles) -> Paths | None:
     return max(found, key=lambda paths: round(paths.levels, 2), default=None)
 
 
-def _nothing(what: str, key: str, feed: Feed, form: Form, more: list[str] | None = None) -> StudyError:
+def _nothing(what: str, key: str, feed: Feed, form: Form, more: str = "") -> StudyError:
     """Say what was not found, what there is, and what to write."""
-    others = f" and {len(feed.names) - _SHOWN:,} more" if len(feed.names) > _SHOWN else ""
-    lines = [
-        f"No column of {feed.path} {what}. It was read as {feed.layout.as_keys()}, a table of {form.name}.",
-        f"Its columns are {feed.names[:_SHOWN]}{others}.",
-        *(more or []),
+    return StudyError(
+        f"No column of {feed.path} {what}. It was read as {feed.layout.as_keys()}, a table of {form.name}.\n"
+        f"Its columns are {feed.names[:_SHOWN]}, {len(feed.names):,} in all.\n{more}"
         f"If one of them does, write catalogues/NAME.yaml with its name, such as `columns: {{{key}}}`; "
-        "docs/add-a-catalogue.md has a whole one, and explains the keys.",
-    ]
-    return StudyError("\n".join(lines))
+        "docs/add-a-catalogue.md has a whole one, and explains the keys."
+    )
