@@ -95,8 +95,6 @@ class Feed:
         At most `ROWS`, as they were read.
     bad
         How many rows could not be.
-    whole
-        Whether these are all rows.
     names
         The columns' names.
     rows
@@ -109,7 +107,6 @@ class Feed:
     layout: Layout
     read: list[Row]
     bad: int
-    whole: bool
     names: list[str]
     rows: list[dict[str, Any]]
     language: str | None
@@ -119,8 +116,8 @@ class Feed:
         """Read the first rows of a file of which nothing is known."""
         layout = sniff(path)
         named = read_rows(path, layout, set()).fields
-        items = list(itertools.islice(read_rows(path, layout, set(named or ())).rows, ROWS + 1))
-        read = [item for item in items[:ROWS] if isinstance(item, Row)]
+        items = list(itertools.islice(read_rows(path, layout, set(named or ())).rows, ROWS))
+        read = [item for item in items if isinstance(item, Row)]
         if not read:
             raise StudyError(f"{path} has no row that can be read. It was read as {layout.as_keys()}.")
         counts, tags = Counter[str](), Counter[str]()
@@ -132,8 +129,8 @@ class Feed:
         twice = {name for name in counts if ":" in name and name.split(":")[-1] in counts}  # as XML has them
         names = [name for name, count in counts.items() if count >= len(read) / 100 and name not in twice]
         language = max(tags, key=lambda tag: (tags[tag], tag == "en")) if len(tags) > 1 else None
-        bad, rows = len(items[:ROWS]) - len(read), [row.values for row in read]
-        return cls(path, layout, read, bad, len(items) <= ROWS, names, rows, language)
+        bad, rows = len(items) - len(read), [row.values for row in read]
+        return cls(path, layout, read, bad, names, rows, language)
 
     def cells(self, name: str) -> list[Any]:
         """Return what the products have in a column; None if there is no way to it."""
@@ -341,7 +338,5 @@ def measure_levels(texts: pd.DataFrame) -> Paths | None:
 
     chain = max(chains, key=likely)
     columns = dict(zip(LEVELS, (*chain, chain[-1]), strict=False))
-    third = "the second again: there is no third" if len(chain) == 2 else "below the second"
-    why = {"level_2": "below the first: each of its values is mostly under one of those", "level_3": third}
     rows = texts[[*chain]].astype(object).where(texts[[*chain]].notna(), None)
-    return Paths(columns, {}, why, list(rows.itertuples(index=False, name=None)))
+    return Paths(columns, {}, {}, list(rows.itertuples(index=False, name=None)))

@@ -3,7 +3,7 @@
 A few facts about the exports of shops and public data sets, and what columns are called, stand in `forms.yaml`. All
 else is measured from the first rows: which column is unique, which is a path, what parts its names, how deep it is.
 
-measure (columns, category paths) | recognise | draft (the catalogue's file)
+measure (columns, category paths) | recognise; `lib.check` writes the catalogue's file, from `catalogue.yaml.j2`
 """
 
 from dataclasses import dataclass, replace
@@ -65,26 +65,16 @@ class Roles:
         """Return the columns that can be it, of those that have no role yet."""
         return self.facts.drop(list(self.chosen.values())).query(_CAN_BE[role], local_dict={"least": least})
 
-    def choose(self, role: str, least: float = 0) -> bool:
+    def choose(self, role: str, least: float = 0, unnamed: bool = True) -> bool:
         """Choose the first column of a role's name that can be it, or the best of all others."""
         fit = self.fit(role, least)
         names = [name for name in self.named[role] if name in fit.index]
-        if not names and role in _UNNAMED and role not in self.form.columns:
+        if unnamed and not names and role in _UNNAMED and role not in self.form.columns:
             which, by, ascending = _UNNAMED[role]
             names = list(fit.query(which).sort_values(by, ascending=ascending, kind="stable").index)
         if names:
             self.chosen[role] = names[0]
         return bool(names)
-
-    def choose_of_variants(self) -> None:
-        """Choose a column that is called an id and has one title for each, if variants have rows of their own."""
-        distinct, titles = self.facts["distinct"], self.fit("title").index
-        ids = self.fit("id").query("distinct > 1").index.intersection(self.named["id"], sort=False)
-        for title in [name for name in self.named["title"] if name in titles][:1]:
-            for name in sorted(ids, key=self.named["id"].index):
-                pairs = len(self.texts[[name, title]].dropna().drop_duplicates())
-                if pairs <= 1.02 * distinct[name] < 2.04 * distinct[title]:
-                    self.chosen.setdefault("id", name)
 
 
 @dataclass(frozen=True)
@@ -133,9 +123,8 @@ def recognise(path: Path) -> Recognised:
         if values and kept:
             feed.rows, out[name] = kept, sorted(values)
     roles = Roles(feed, form)
-    if not roles.choose("id", least=0 if form.several else 0.98):
-        roles.choose_of_variants()
-    if "id" not in roles.chosen:
+    # What is called an id and is not unique is one of variants; collecting says so if rows of one id contradict.
+    if not roles.choose("id", 0 if form.several else 0.98) and not roles.choose("id", 0.1, unnamed=False):
         more = "An id should be there in every row, and in one product alone. Add a column of it once, and keep it.\n"
         raise _nothing("tells each product from all others", "id: sku", feed, form, more)
     identity = roles.chosen["id"]
