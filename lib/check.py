@@ -15,9 +15,9 @@ import shutil
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, NamedTuple
@@ -30,16 +30,16 @@ from jinja2 import Environment, PackageLoader
 from lib import config
 from lib.collect import KINDS
 from lib.collect.cells import first_address
-from lib.collect.mapping import Product, TableMapping, left_out, to_product
+from lib.collect.mapping import Product, TableMapping
 from lib.collect.measure import ROWS
 from lib.collect.merging import merge
-from lib.collect.paths import CategoryRule, depth_of, load_ids
+from lib.collect.paths import CategoryRule, depth_of
 from lib.collect.recognise import NAMELESS, Recognised, recognise
 from lib.collect.rows import guess_format
-from lib.collect.survey import Survey
+from lib.collect.survey import Survey, survey
 from lib.collect.table import TableSource
 from lib.config import LEVELS
-from lib.config.base import Record, Reject
+from lib.config.base import Reject
 from lib.exceptions import StudyError, nearest
 from lib.files import whole
 
@@ -72,56 +72,33 @@ def check(names: Sequence[str] = ()) -> None:
 # Looking
 
 
-class Seen(NamedTuple):
-    """What a table holds: products, what is none, and a survey of their paths."""
-
-    records: list[Record]
-    rejects: list[Reject]
-    survey: Survey
-
-
-def see(
-    items: Iterable[Record | Product | Reject], rule: CategoryRule, max_share: float, notices: Counter[str]
-) -> Seen:
-    """Merge a table's rows as collecting does, and survey their paths."""
-    found = list(items)
-    products, repeated = merge((item for item in found if isinstance(item, Product)), notices)
-    records = [record for record, _ in products]
-    rejects = [*(item for item in found if isinstance(item, Reject)), *repeated]
-    return Seen(records, rejects, Survey.of(records, rule, max_share, notices))
-
-
-def look(name: str) -> list[str]:
-    """Read the table of a catalogue, and say what is in it."""
+def look(name: str, most: int | None = None) -> list[str]:
+    """Read a catalogue's table, or its first rows, and say how deep paths are, what each choice would do, and more."""
     kind = KINDS[config.load_catalogue(name).kind]
     section, notices = config.load_section(name, kind.section), Counter[str]()
     if not isinstance(section, TableSource):
         return [f"'{name}' is no table (its kind is {config.load_catalogue(name).kind}): its settings are valid."]
-    share = config.load_params().clean.max_reject_share
-    seen = see(kind.read(name, section, notices), section.categories, share, notices)
-    return [f"'{name}': {len(seen.records):,} products in {section.file}.", *described(seen)]
-
-
-def described(seen: Seen) -> list[str]:
-    """Say how deep paths are, what each choice would do, what was noticed and rejected, and show three products."""
-    records, rejects, survey = seen
-    rejects = [*rejects, *survey.rejects(records).values()]
-    choices = survey.choices()
-    made = (choices["shallower"] == survey.rule.shallower) & (choices["deeper"] == survey.rule.deeper)
+    read = list(islice(kind.read(name, section, notices), most))
+    products, repeated = merge((item for item in read if isinstance(item, Product)), notices)
+    records = [record for record, _ in products]
+    found = Survey.of(records, section.categories, config.load_params().clean.max_reject_share, notices)
+    rejects = [*(item for item in read if isinstance(item, Reject)), *repeated, *found.rejects(records).values()]
+    choices = found.choices()
+    made = (choices["shallower"] == found.rule.shallower) & (choices["deeper"] == found.rule.deeper)
     choices["chosen"] = made.map({True: "<-", False: ""})
     reasons = Counter(reject.reason for reject in rejects)
     details = {reject.reason: reject.detail for reject in reversed(rejects)}
     lost = [(count, reason, details[reason]) for reason, count in reasons.items()]
-    uneven = any(depth_of(names) != len(LEVELS) for names in survey.counts)
+    uneven = any(depth_of(names) != len(LEVELS) for names in found.counts)
     lines = [
-        *_table("How many names category paths have:", survey.depths().reset_index()),
+        f"'{name}': {len(records):,} products in {section.file}.",
+        *_table("How many names category paths have:", found.depths().reset_index()),
         *_table("What becomes of other depths (categories.shallower and .deeper):", choices if uneven else choices[:0]),
         *_table("Rejected:", pd.DataFrame(lost, columns=["rows", "reason", "such as"])),
-        *_table("Noticed:", pd.DataFrame(survey.notices().items(), columns=["what", "times"])),
-        "",
-        "Three products:",
+        *_table("Noticed:", pd.DataFrame(found.notices().items(), columns=["what", "times"])),
+        "\nThree products:",
     ]
-    different = {survey.levels(names): record for record, names in zip(records, survey.names, strict=True)}
+    different = {found.levels(names): record for record, names in zip(records, found.names, strict=True)}
     paths = [levels for levels in different if isinstance(levels, tuple) and None not in levels]
     for levels in paths[:: max(len(paths) // 3, 1)][:3]:
         record = different[levels]
@@ -132,8 +109,8 @@ def described(seen: Seen) -> list[str]:
 
 def _table(title: str, frame: pd.DataFrame) -> list[str]:
     """Return a table's lines below its title; none if it has no rows."""
-    text = frame.to_string(index=False, max_colwidth=_CELL, float_format="{:.1%}".format)
-    return ["", title, *(f"  {line}" for line in text.splitlines())] if len(frame) else []
+    text = frame.to_string(index=False, max_colwidth=2 * _CELL, float_format="{:.1%}".format)
+    return [f"\n{title}", *(f"  {line}" for line in text.splitlines())] if len(frame) else []
 
 
 # Writing a catalogue
@@ -147,17 +124,15 @@ def write(path: Path, name: str | None, force: bool) -> list[str]:
     if name and not re.fullmatch("[a-z][a-z0-9_]*", name):
         good = name_of(Path(name))
         raise StudyError(f"A catalogue's name has small letters, digits and `_`, such as '{good}'. Got '{name}'.")
-    name, found, max_share = name or name_of(path), recognise(path), config.load_params().clean.max_reject_share
+    name, found = name or name_of(path), recognise(path)
     feed, paths = found.feed, found.paths
     columns = {role: column for role, column in found.columns.items() if role != "image"} | paths.columns
     keys: dict[str, Any] = {"columns": columns, "language": feed.language, "leave_out_rows": found.out}
-    mapping, notices = TableMapping(**keys, categories=CategoryRule(**paths.rule)), Counter[str]()
-    ids = load_ids(paths.ids, mapping.categories) if paths.ids else None
-    rows = (row for row in feed.read if not left_out(row, mapping))
-    seen = see((to_product(row, mapping, ids, notices) for row in rows), mapping.categories, max_share, notices)
+    mapping = TableMapping(**keys, categories=CategoryRule(**paths.rule))
+    surveyed = survey(feed.read, mapping, paths.ids, config.load_params().clean.max_reject_share)
 
     # Of paths that are deeper or shallower, what keeps most products, and changes least of them.
-    choices, depths = seen.survey.choices(), seen.survey.depths()["products"]
+    choices, depths = surveyed.choices(), surveyed.depths()["products"]
     fewer, more = (depths[which].sum() for which in (depths.index < len(LEVELS), depths.index > len(LEVELS)))
     order = (
         ["refuse", "ends_here", "repeat", "drop"] if fewer < depths.sum() else ["refuse", "repeat", "ends_here", "drop"]
@@ -165,7 +140,6 @@ def write(path: Path, name: str | None, force: bool) -> list[str]:
     choices["order"] = choices["shallower"].map(order.index)
     best = choices.sort_values(["stops", "products", "order", "deeper"], ascending=[True, False, True, False]).iloc[0]
     rule = paths.rule | {key: best[key] for key in ("shallower", "deeper") if best[key] != "refuse"}
-    seen = seen._replace(survey=replace(seen.survey, rule=CategoryRule(**rule)))
     kept = f"{best['products']:,} of {depths.sum():,} products are kept"
 
     photos = _photos(found)
@@ -182,8 +156,7 @@ def write(path: Path, name: str | None, force: bool) -> list[str]:
     layout = {k: v for k, v in feed.layout.as_keys().items() if k != "format" or v != guess_format(feed.path.name)}
     why = paths.why | {
         "file": f"{len(feed.read):,} rows were looked at, and {feed.bad:,} could not be read",
-        "leave_out_rows": "no products, or ids of categories without names",
-        "category": f"{len(set(seen.survey.names)):,} different paths",
+        "category": f"{len(surveyed.counts):,} different paths",
         "deeper": f"{more:,} paths have more than three names; {kept}",
         "shallower": f"{fewer:,} paths have fewer than three names; {kept}",
         "images": photos.why,
@@ -208,14 +181,16 @@ def write(path: Path, name: str | None, force: bool) -> list[str]:
         seeds=3 if len(feed.rows) >= 1000 else 1,
     )
     config.validate(TableSource, yaml.safe_load(text)["table"], f"catalogues/{name}.yaml", "table.")
-    files = [feed.path, *([paths.ids] if paths.ids else []), *photos.files]
+    placed = place(
+        name, text, [feed.path, *([feed.path.parent / rule["ids"]] if paths.ids else []), *photos.files], force
+    )
     return [
         f"{feed.path.name} is a table of {found.form.name}. catalogues/{name}.yaml, listed in params.yaml, is now:\n",
         *(f"  {line}".rstrip() for line in text.splitlines()),
-        *described(seen),
+        *look(name, ROWS),
         "\nLook at:",
         *(f"  {doubt}" for doubt in doubts),
-        f"  do the three products above have the right paths?\n\n{place(name, text, files, force)}\n",
+        f"  do the three products above have the right paths?\n\n{placed}\n",
         f"Next:  dvc repro clean@{name}",
         f"Then:  dvc repro report@{name} studies this catalogue alone; make repro all that params.yaml lists.",
     ]

@@ -214,7 +214,7 @@ class Paths:
     why: dict[str, str]
     names: list[Names]
     unnamed: list[str] = field(default_factory=list)
-    ids: Path | None = None
+    ids: dict[str, str] = field(default_factory=dict)
 
     @property
     def levels(self) -> float:
@@ -294,8 +294,7 @@ def measure_path(
         out.append(root)
     if out:
         rule["leave_out"], why["leave_out"] = out, "no categories, or the beginning of every path"
-    file = feed.path.parent / rule["ids"] if ids else None
-    return Paths({"category": column}, rule, why, names, [] if ids else alone, file)
+    return Paths({"category": column}, rule, why, names, [] if ids else alone, ids)
 
 
 def _levels(names: Names) -> int:

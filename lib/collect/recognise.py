@@ -34,6 +34,7 @@ _UNNAMED = {
     "id": ("blanks == 0 and photo < 0.5", "address", True),
     "image": ("photo >= 0.5", "photo", False),
     "description": ("length > 0", "length", False),
+    "title": ("prose >= 0.5", "unique", False),
 }
 """Which of them is taken if none is called so, and the measure by which it is the first, or the last."""
 
@@ -137,11 +138,11 @@ def recognise(path: Path) -> Recognised:
     paths = _paths(feed, roles)
     if paths:
         roles.facts = roles.facts.drop(list(set(paths.columns.values())))
-    roles.choose("title")
+    roles.choose("title", unnamed=False)
     called = roles.fit("description").filter(roles.named["description"], axis="index")
     roles.choose("description", least=min(0.5, called["filled"].max() if len(called) else 0))
-    if "title" not in roles.chosen and len(fit := roles.fit("title").query("prose >= 0.5")):
-        roles.chosen["title"] = str(fit["unique"].idxmax())
+    if "title" not in roles.chosen:
+        roles.choose("title")
     if not {"title", "description"} & roles.chosen.keys():
         raise _nothing("describes or names products", "description: text", feed, form)
     if paths is None or 2 * len(paths.unnamed) > len(paths.names):

@@ -228,7 +228,8 @@ def _with_files(products: Iterable[Product], images: Images, source: Path) -> It
             if item.image:
                 asked, example = asked + 1, item.image
                 try:
-                    photo = _from_archive(archive, item.image) if archive else _from_folder(place, item.image)
+                    image = item.image.lstrip("/")  # as Magento writes names: `/m/a.jpg` is below the folder
+                    photo = _from_archive(archive, image) if archive else _from_folder(place, image)
                 except _PhotoLost as error:
                     lost = lost or f" The first that is there, '{item.image}', is {error}."
                     yield Reject(item.record.product_id, f"{PHOTO}{error}", f"'{item.image}'")
