@@ -134,10 +134,8 @@ def write(path: Path, name: str | None, force: bool) -> list[str]:
     # Of paths that are deeper or shallower, what keeps most products, and changes least of them.
     choices, depths = surveyed.choices(), surveyed.depths()["products"]
     fewer, more = (depths[which].sum() for which in (depths.index < len(LEVELS), depths.index > len(LEVELS)))
-    order = (
-        ["refuse", "ends_here", "repeat", "drop"] if fewer < depths.sum() else ["refuse", "repeat", "ends_here", "drop"]
-    )
-    choices["order"] = choices["shallower"].map(order.index)
+    filled = ["ends_here", "repeat"] if fewer < depths.sum() else ["repeat", "ends_here"]
+    choices["order"] = choices["shallower"].map(["refuse", *filled, "drop"].index)
     best = choices.sort_values(["stops", "products", "order", "deeper"], ascending=[True, False, True, False]).iloc[0]
     rule = paths.rule | {key: best[key] for key in ("shallower", "deeper") if best[key] != "refuse"}
     kept = f"{best['products']:,} of {depths.sum():,} products are kept"

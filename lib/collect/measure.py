@@ -327,7 +327,8 @@ def measure_levels(texts: pd.DataFrame) -> Paths | None:
         below = pairs.groupby(level=lower).max().sum() >= 0.95 * pairs.sum()
         if len(pairs) and (below or (named[upper] and named[lower])):
             nested[upper, lower] = bool(below)
-    chains = [(a, b, c) for a, b in nested for c in few if (b, c) in nested] or [*nested]
+    three = [(a, b, c) for a, b in nested for c in few if (b, c) in nested]
+    chains: list[tuple[str, ...]] = [*three] or [*nested]
     if not chains:
         return None
 
