@@ -134,8 +134,8 @@ def write(path: Path, name: str | None, force: bool) -> list[str]:
     # Of paths that are deeper or shallower, what keeps most products, and changes least of them.
     choices, depths = surveyed.choices(), surveyed.depths()["products"]
     fewer, more = (depths[which].sum() for which in (depths.index < len(LEVELS), depths.index > len(LEVELS)))
-    filled = ["ends_here", "repeat"] if fewer < depths.sum() else ["repeat", "ends_here"]
-    choices["order"] = choices["shallower"].map(["refuse", *filled, "drop"].index)
+    fills = ["ends_here", "repeat"] if fewer < depths.sum() else ["repeat", "ends_here"]
+    choices["order"] = choices["shallower"].map(["refuse", *fills, "drop"].index)
     best = choices.sort_values(["stops", "products", "order", "deeper"], ascending=[True, False, True, False]).iloc[0]
     rule = paths.rule | {key: best[key] for key in ("shallower", "deeper") if best[key] != "refuse"}
     kept = f"{best['products']:,} of {depths.sum():,} products are kept"
@@ -222,7 +222,9 @@ def _photos(found: Recognised) -> Photos:
     """Look for photos beside the table, by the names in its column or by the products' ids."""
     folder, column = found.feed.path.parent, found.columns.get("image")
     ids = [text for text in found.feed.texts(found.columns["id"]) if text][:_SAMPLE]
-    wanted = [({}, {"image_name": f"{{id}}{end}"}, [f"{one}{end}" for one in ids]) for end in _ENDS]
+    wanted: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
+        ({}, {"image_name": f"{{id}}{end}"}, [f"{one}{end}" for one in ids]) for end in _ENDS
+    ]
     hosts = list[str]()
     if column:
         texts = [text for text in found.feed.texts(column) if text and not text.startswith("{")]

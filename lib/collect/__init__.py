@@ -2,8 +2,8 @@
 
 `rows` reads a table's file, `cells` and `paths` what stands in a cell, and `mapping` makes products of rows; `merging`
 makes one of the rows of an id; `table` and `sites` are the kinds of source. Whatever the kind, this module counts,
-refuses what is too bad with a `survey` of the category paths, and writes. `measure` and `recognise` look at the first rows
-of a table that nobody has described; `lib.check` writes `catalogues/NAME.yaml` for it.
+refuses what is too bad with a `survey` of the category paths, and writes. `measure` and `recognise` look at the first
+rows of a table that nobody has described; `lib.check` writes `catalogues/NAME.yaml` for it.
 
 rows | cells | paths | mapping, merging, survey | table, sites | collect | measure | recognise
 """
