@@ -156,14 +156,17 @@ def main():
     parser.add_argument("--keep", type=Path, help="use this folder, whose study is not run again if it has been")
     options = parser.parse_args()
     root = (options.keep or Path(tempfile.mkdtemp(prefix="kills-"))).resolve()
-    if not (root / "dvc.lock").exists():
-        root.mkdir(parents=True, exist_ok=True)
-        pipeline.copy_project(root)
+    kept = root / "undisturbed.json"
+    if not kept.exists():
+        if not (root / "params.yaml").exists():
+            root.mkdir(parents=True, exist_ok=True)
+            pipeline.copy_project(root)
         began = time.monotonic()
         if repro(root, "undisturbed").wait():
             raise SystemExit(f"the undisturbed run failed; look in {root}/kills.log")
         print(f"undisturbed: {time.monotonic() - began:.0f} s", flush=True)
-    expected = contents(root)
+        kept.write_text(json.dumps(contents(root), indent=1))
+    expected = json.loads(kept.read_text())
     stages = [stage for stage in yaml.safe_load((root / "dvc.lock").read_text())["stages"] if stage != "data.dvc"]
     rng, results = random.Random(options.seed), Counter()
     done, number = 0, 0

@@ -15,7 +15,7 @@ import shutil
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -23,23 +23,21 @@ from textwrap import shorten
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader
 
 from lib import config
 from lib.collect import KINDS
 from lib.collect.cells import first_address
-from lib.collect.mapping import Product, TableMapping
+from lib.collect.mapping import Product, TableMapping, left_out, merge, to_product
 from lib.collect.measure import ROWS
-from lib.collect.merging import merge
-from lib.collect.paths import CategoryRule, depth_of
+from lib.collect.paths import CategoryRule, to_levels
 from lib.collect.recognise import NAMELESS, Recognised, recognise
 from lib.collect.rows import guess_format
-from lib.collect.survey import Survey, survey
+from lib.collect.survey import Survey
 from lib.collect.table import TableSource
 from lib.config import LEVELS
-from lib.config.base import Reject
+from lib.config.base import Record, Reject
 from lib.exceptions import StudyError, nearest
 from lib.files import whole
 
@@ -78,39 +76,40 @@ def look(name: str, most: int | None = None) -> list[str]:
     section, notices = config.load_section(name, kind.section), Counter[str]()
     if not isinstance(section, TableSource):
         return [f"'{name}' is no table (its kind is {config.load_catalogue(name).kind}): its settings are valid."]
-    read = list(islice(kind.read(name, section, notices), most))
-    products, repeated = merge((item for item in read if isinstance(item, Product)), notices)
-    records = [record for record, _ in products]
-    found = Survey.of(records, section.categories, config.load_params().clean.max_reject_share, notices)
-    rejects = [*(item for item in read if isinstance(item, Reject)), *repeated, *found.rejects(records).values()]
-    choices = found.choices()
-    made = (choices["shallower"] == found.rule.shallower) & (choices["deeper"] == found.rule.deeper)
-    choices["chosen"] = made.map({True: "<-", False: ""})
+    read = islice(kind.read(name, section, notices), most)
+    records, rejects, survey = _see(read, section.categories, notices)
+    problems = survey.problems(records)
+    rejects += problems.values()
     reasons = Counter(reject.reason for reject in rejects)
-    details = {reject.reason: reject.detail for reject in reversed(rejects)}
-    lost = [(count, reason, details[reason]) for reason, count in reasons.items()]
-    uneven = any(depth_of(names) != len(LEVELS) for names in found.counts)
-    lines = [
-        f"'{name}': {len(records):,} products in {section.file}.",
-        *_table("How many names category paths have:", found.depths().reset_index()),
-        *_table("What becomes of other depths (categories.shallower and .deeper):", choices if uneven else choices[:0]),
-        *_table("Rejected:", pd.DataFrame(lost, columns=["rows", "reason", "such as"])),
-        *_table("Noticed:", pd.DataFrame(found.notices().items(), columns=["what", "times"])),
-        "\nThree products:",
-    ]
-    different = {found.levels(names): record for record, names in zip(records, found.names, strict=True)}
-    paths = [levels for levels in different if isinstance(levels, tuple) and None not in levels]
-    for levels in paths[:: max(len(paths) // 3, 1)][:3]:
+    examples = {reject.reason: reject.detail for reject in reversed(rejects)}
+    lines = [f"'{name}': {len(records):,} products in {section.file}.", *survey.tables()]
+    if reasons:
+        lines.append("\nRejected, or left out when it is cleaned:")
+        lines += [f"  {count:,} {reason}, such as {examples[reason]}" for reason, count in reasons.items()]
+    if noticed := survey.notices():
+        lines += ["\nNoticed:", *(f"  {count:,} {text}" for text, count in noticed.items())]
+    lines.append("\nThree products:")
+    different = {
+        to_levels(names, survey.rule): record
+        for place, (record, names) in enumerate(zip(records, survey.names, strict=True))
+        if place not in problems
+    }
+    for levels in [*different][:: max(len(different) // 3, 1)][:3]:
         record = different[levels]
         texts = [shorten(text, _CELL) for text in (record.brand, record.title, record.description) if text]
         lines += [f"  {record.product_id}: {' | '.join(texts)}", f"      {' > '.join(map(str, levels))}"]
     return lines
 
 
-def _table(title: str, frame: pd.DataFrame) -> list[str]:
-    """Return a table's lines below its title; none if it has no rows."""
-    text = frame.to_string(index=False, max_colwidth=2 * _CELL, float_format="{:.1%}".format)
-    return [f"\n{title}", *(f"  {line}" for line in text.splitlines())] if len(frame) else []
+def _see(
+    items: Iterable[Record | Product | Reject], rule: CategoryRule, notices: Counter[str]
+) -> tuple[list[Record], list[Reject], Survey]:
+    """Merge a table's rows as collecting does, and survey the paths of the products."""
+    read = list(items)
+    products, rejects = merge((item for item in read if isinstance(item, Product)), notices)
+    records = [record for record, _ in products]
+    survey = Survey.of(records, rule, config.load_params().clean.max_reject_share, notices)
+    return records, [*(item for item in read if isinstance(item, Reject)), *rejects], survey
 
 
 # Writing a catalogue
@@ -129,10 +128,11 @@ def write(path: Path, name: str | None, force: bool) -> list[str]:
     columns = {role: column for role, column in found.columns.items() if role != "image"} | paths.columns
     keys: dict[str, Any] = {"columns": columns, "language": feed.language, "leave_out_rows": found.out}
     mapping = TableMapping(**keys, categories=CategoryRule(**paths.rule))
-    surveyed = survey(feed.read, mapping, paths.ids, config.load_params().clean.max_reject_share)
+    items = (to_product(row, mapping, paths.ids) for row in feed.read if not left_out(row, mapping))
+    *_, survey = _see(items, mapping.categories, Counter())
 
     # Of paths that are deeper or shallower, what keeps most products, and changes least of them.
-    choices, depths = surveyed.choices(), surveyed.depths()["products"]
+    choices, depths = survey.choices(), survey.depths()["products"]
     fewer, more = (depths[which].sum() for which in (depths.index < len(LEVELS), depths.index > len(LEVELS)))
     fills = ["ends_here", "repeat"] if fewer < depths.sum() else ["repeat", "ends_here"]
     choices["order"] = choices["shallower"].map(["refuse", *fills, "drop"].index)
@@ -154,7 +154,7 @@ def write(path: Path, name: str | None, force: bool) -> list[str]:
     layout = {k: v for k, v in feed.layout.as_keys().items() if k != "format" or v != guess_format(feed.path.name)}
     why = paths.why | {
         "file": f"{len(feed.read):,} rows were looked at, and {feed.bad:,} could not be read",
-        "category": f"{len(surveyed.counts):,} different paths",
+        "category": f"{len(survey.counts):,} different paths",
         "deeper": f"{more:,} paths have more than three names; {kept}",
         "shallower": f"{fewer:,} paths have fewer than three names; {kept}",
         "images": photos.why,

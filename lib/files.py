@@ -61,8 +61,10 @@ def whole(path: Path) -> Iterator[Path]:
             refuse_folder(path)
         partial.replace(path)
     except Exception as error:
-        if reason := why_unwritable(error, path.parent):
-            named = Path(os.fsdecode(getattr(error, "filename", None) or path))
+        name = getattr(error, "filename", None) or path
+        own = isinstance(error, OSError) and name == str(partial)
+        if reason := why_unwritable(error, path.parent) or (own and getattr(error, "strerror", None)):
+            named = Path(os.fsdecode(name))
             what = f"write {path}" if named.is_relative_to(path.parent) else f"open {named}"  # a source, for example
             raise StudyError(f"Cannot {what}: {reason}. {_REMEDY}") from error
         raise

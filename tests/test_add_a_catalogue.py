@@ -18,7 +18,8 @@ from pipeline import PROJECT, copy_project, edit, environment
 
 from lib.clean.clean import clean
 from lib.collect import Summary, collect
-from lib.collect.mapping import CategoryRule, Columns
+from lib.collect.mapping import Columns
+from lib.collect.paths import CategoryRule
 from lib.collect.table import TableSource
 from lib.config import Kind
 from lib.exceptions import StudyError

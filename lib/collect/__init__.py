@@ -1,11 +1,11 @@
 """The `collect` stage: from a source of any kind to `raw/`, whole or not at all.
 
-`rows` reads a table's file, `cells` and `paths` what stands in a cell, and `mapping` makes products of rows; `merging`
-makes one of the rows of an id; `table` and `sites` are the kinds of source. Whatever the kind, this module counts,
-refuses what is too bad with a `survey` of the category paths, and writes. `measure` and `recognise` look at the first
-rows of a table that nobody has described; `lib.check` writes `catalogues/NAME.yaml` for it.
+`rows` reads a table's file, `cells` and `paths` what stands in a cell, and `mapping` makes products of rows; `table`
+and `sites` are the kinds of source. Whatever the kind, this module counts, refuses what is too bad with a `survey` of
+the category paths, and writes. `measure` and `recognise` look at the first rows of a table that nobody has described;
+`lib.check` writes `catalogues/NAME.yaml` for it.
 
-rows | cells | paths | mapping, merging, survey | table, sites | collect | measure | recognise
+rows | cells | paths | mapping | survey | table, sites | collect | measure | recognise
 """
 
 import hashlib
@@ -20,9 +20,8 @@ from typing import IO, Any, NamedTuple
 import pandas as pd
 
 from lib import config
-from lib.collect.mapping import Product
-from lib.collect.merging import Found, merge
-from lib.collect.paths import CategoryRule, names_of, to_levels
+from lib.collect.mapping import Found, Product, merge
+from lib.collect.paths import WITHOUT_LEVEL, CategoryRule, names_of, to_levels
 from lib.collect.sites import CrawlSource, ShopSource, read_crawl, read_shop
 from lib.collect.survey import Survey, refuse_too_many
 from lib.collect.table import TableSource, read_products, with_photos
@@ -110,9 +109,10 @@ def collect(name: str) -> Summary:
             found, repeated = merge(read, notices)
             records = [record for record, _ in found]
             survey = Survey.of(records, rule, max_share, notices)
-            refused = survey.rejects(records)
+            problems = survey.problems(records)
+            refuse_too_many(name, [*rejects, *repeated, *problems.values()], survey)
+            refused = {place: reject for place, reject in problems.items() if reject.reason != WITHOUT_LEVEL}
             rejects += [*repeated, *refused.values()]
-            refuse_too_many(name, rejects, survey)
             kept = [one for place, one in enumerate(found) if place not in refused]
             if kind.photos:
                 kept, lost = _spool(kind.photos(name, section, itertools.starmap(Product, kept)), spool)
@@ -121,14 +121,8 @@ def collect(name: str) -> Summary:
         rejects.sort(key=lambda reject: (reject.reason, reject.product_id or "", reject.detail))
         table = pd.DataFrame([astuple(reject) for reject in rejects], columns=list(REJECTS.columns), dtype="str")
         write_table(folder / "rejects.parquet", table, REJECTS)
-    reasons = Counter(reject.reason for reject in rejects)
-    return Summary(
-        products=len(products),
-        photos=int(products["image"].notna().sum()),
-        rejects=dict(reasons),
-        notices=survey.notices(),
-        survey=survey,
-    )
+    reasons = dict(Counter(reject.reason for reject in rejects))
+    return Summary(len(products), int(products["image"].notna().sum()), reasons, survey.notices(), survey)
 
 
 def _spool(items: Iterable[Record | Product | Reject], spool: IO[bytes]) -> tuple[list[Found], list[Reject]]:
@@ -138,13 +132,11 @@ def _spool(items: Iterable[Record | Product | Reject], spool: IO[bytes]) -> tupl
     for item in items:
         if isinstance(item, Reject):
             rejects.append(item)
-        elif isinstance(item, Product):
-            found.append(item)
-        elif item.photo is None:
-            found.append((item, None))
-        else:
+        elif isinstance(item, Record) and item.photo is not None:
             photo = Photo(hashlib.sha256(item.photo).hexdigest(), spool.tell(), spool.write(item.photo))
             found.append((replace(item, photo=None), photo))
+        else:
+            found.append(item if isinstance(item, Product) else (item, None))
     return found, rejects
 
 

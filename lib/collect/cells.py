@@ -3,22 +3,18 @@
 Nothing is evaluated: a list that is written as text is read as JSON, or else as a literal of Python.
 """
 
-import ast
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from decimal import Decimal
-from functools import lru_cache
-from itertools import accumulate
 from typing import Any
 
-from lib.crawl.products import MAX_DATA_DEEP, load_json
+from lib.collect.nested import load_literal
+from lib.crawl.products import load_json
 
 _STEP = re.compile(r"\[(-?\d+)\]|([^.\[]+|\[)")
 _STRING = r""""(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'"""
-_STRINGS = re.compile(_STRING, re.DOTALL)
 _LITERAL = re.compile(rf"""({_STRING})(\s*(?=["']))?|\b(?:nan|null)\b""", re.DOTALL | re.IGNORECASE)
-_BROKEN_LIST = re.compile(r"[\[{]+\s*[\"'{]")
 _CDATA = re.compile(r"(?:<|&lt;)!\[CDATA\[(.*?)\]\](?:>|&gt;)", re.DOTALL)
 _LANGUAGE = ("language_tag", "language", "lang", "locale", "@language")
 _NO_NAME = re.compile(
@@ -32,23 +28,6 @@ _PHOTO_NAME = re.compile(
 )
 
 
-def checked(text: str, column: str | None) -> str:
-    """Return a text that every file can hold, and every reader of one reads to its end.
-
-    Raises
-    ------
-    ValueError
-        If it is not, with the name of its column.
-    """
-    if "\0" in text:
-        raise ValueError(f"'{column}' holds a NUL character")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"'{column}' is not valid Unicode: {error.reason}") from error
-    return text
-
-
 def opened(value: Any) -> Any:
     r"""Return the list or the object that a text spells in JSON or in Python; anything else as it is.
 
@@ -59,35 +38,14 @@ def opened(value: Any) -> Any:
         return value
     with suppress(ValueError):
         return load_json(value)
-    steps = (1 if mark in "[{(" else -1 for mark in re.findall(r"[\[{()}\]]", _STRINGS.sub("", value)))
-    if not all(depth <= MAX_DATA_DEEP for depth in accumulate(steps)):
-        return value
     # Arrays of NumPy stand without commas, which Python would take for one text; and `nan` is no literal.
-    text = _LITERAL.sub(
-        lambda found: f"{found[1]}{', ' if found[2] is not None else ''}" if found[1] else "None", value
-    )
-    with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-        if isinstance(found := ast.literal_eval(text.strip()), list | tuple | dict):
-            return list(found) if isinstance(found, tuple) else found
+    text = _LITERAL.sub(lambda found: f"{found[1]}{', ' * (found[2] is not None)}" if found[1] else "None", value)
+    with suppress(ValueError):
+        return load_literal(text)
     return value
 
 
-def looks_broken(text: str) -> bool:
-    """Say whether a text begins as a list of texts or an object does."""
-    return _BROKEN_LIST.match(text) is not None
-
-
 # Names of columns
-
-
-@lru_cache
-def steps_of(column: str) -> tuple[str | int, ...]:
-    """Part a column's name at its dots and indexes.
-
-    >>> steps_of("images[0].large")
-    ('images', 0, 'large')
-    """
-    return tuple(int(index) if index else key for index, key in _STEP.findall(column))
 
 
 def get(values: dict[str, Any], column: str) -> Any:
@@ -107,8 +65,8 @@ def get(values: dict[str, Any], column: str) -> Any:
     if column in values:
         return values[column]
     node: Any = values
-    for step in steps_of(column):
-        node = opened(node)
+    for index, key in _STEP.findall(column):
+        node, step = opened(node), int(index) if index else key
         if isinstance(node, str) and node.strip():
             raise ValueError(f"'{column}' leads into a text, which has no '{step}': {shortened(node)}")
         if isinstance(step, int):
@@ -170,28 +128,26 @@ def text_of(value: Any, column: str | None, language: str | None = None) -> str 
     >>> text_of("<![CDATA[<b>Soft</b>]]>", "text")
     '<b>Soft</b>'
     """
-    if isinstance(value, str) and value[:1] in ("[", "(", "{"):
-        found = opened(value)
-        if isinstance(found, list) and all(isinstance(member, str | dict | None) for member in found):
-            value = found
-    if isinstance(value, float):
-        if value != value:  # not a number: how a table of numbers says that there is none
-            return None
-        # A column of whole numbers of which one is missing becomes one of fractions in many programs.
-        value = int(value) if value.is_integer() else value
-    if value is None:
+    listed = opened(value)
+    if isinstance(listed, list | tuple) and all(isinstance(member, str | dict | None) for member in listed):
+        texts = (text_of(member, column, language) for member in in_language(listed, language))
+        return "\n".join(dict.fromkeys(text for text in texts if text and text.strip())) or None
+    if value is None or value != value:  # not a number: how a table of numbers says that there is none
         return None
-    if isinstance(value, str):
-        text = checked(value, column)
-        return _CDATA.sub(r"\1", text) if "CDATA" in text else text
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        return str(value)
     if isinstance(value, dict):
         return one_text(value, column, language)
-    if isinstance(value, list | tuple) and all(isinstance(member, str | dict | None) for member in value):
-        texts = (text_of(member, column, language) for member in in_language(value, language))
-        return "\n".join(dict.fromkeys(text for text in texts if text and text.strip())) or None
-    raise ValueError(f"'{column}' should be text, got {type(value).__name__}")
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        # A column of whole numbers of which one is missing becomes one of fractions in many programs.
+        return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    if not isinstance(value, str):
+        raise ValueError(f"'{column}' should be text, got {type(value).__name__}")
+    if "\0" in value:  # no file can hold it, or no reader of one would go on behind it
+        raise ValueError(f"'{column}' holds a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"'{column}' is not valid Unicode: {error.reason}") from error
+    return _CDATA.sub(r"\1", value)
 
 
 def in_language(members: Any, language: str | None) -> list[Any]:
@@ -237,9 +193,10 @@ def first_address(value: Any, column: str) -> str | None:
     """
     value = opened(value)
     if isinstance(value, list | tuple):
-        return next((found for member in value if (found := first_address(member, column))), None)
+        return next(filter(None, (first_address(member, column) for member in value)), None)
     if isinstance(value, dict):
-        photos = {key: text for key, text in value.items() if isinstance(text, str) and _is_photo(text)}
+        texts = {key: text for key, text in value.items() if isinstance(text, str)}
+        photos = {key: text for key, text in texts.items() if _ADDRESS.match(text) or _PHOTO_NAME.match(f"{text},")}
         if len(photos) > 1:
             asked = " or ".join(f"'{column}.{key}'" for key in photos)
             raise ValueError(f"'{column}' has several photos; name one by its key: {asked}")
@@ -248,10 +205,6 @@ def first_address(value: Any, column: str) -> str | None:
     if _ADDRESS.match(text):
         return _NEXT_ADDRESS.split(text, maxsplit=1)[0].rstrip(",;|")
     return name[1].strip() if (name := _PHOTO_NAME.match(text)) else text or None
-
-
-def _is_photo(text: str) -> bool:
-    return bool(_ADDRESS.match(text) or _PHOTO_NAME.match(f"{text},"))
 
 
 def shortened(value: object, most: int = 120) -> str:

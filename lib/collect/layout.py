@@ -1,4 +1,4 @@
-"""How a table's file holds its rows: as a catalogue's file says, and as the file's own first bytes tell."""
+"""How a table's file holds its rows: as a catalogue's file says, and as the file's own bytes tell."""
 
 import codecs
 import json
@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
+from charset_normalizer import from_bytes
 from pydantic import AfterValidator, Field, model_validator
 
 from lib.collect.unpacking import HEAD, unpacked
@@ -20,22 +21,18 @@ Format = Literal["csv", "tsv", "json", "jsonl", "parquet", "xlsx", "xml"]
 DELIMITERS: dict[Format, str] = {"csv": ",", "tsv": "\t"}
 MAX_LINE = 16 * 2**20  # characters or bytes; a longer line, cell or object is no product
 
-_ENDINGS = {".tab": ".tsv", ".ndjson": ".jsonl", ".pq": ".parquet", ".xlsm": ".xlsx"}  # other ends of names
 _BINARY: dict[bytes, Format] = {b"PAR1": "parquet", b"PK\x03\x04": "xlsx"}
-_ENCODINGS = [
-    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp850", "mac_roman", "koi8_r"),
-    *("cp932", "euc_jp", "gb18030", "big5", "cp949"),
-]
-_KANA, _HIGH = re.compile("[\u3040-\u30ff]"), re.compile(b"[\x80-\xff]")
-_SIGN_IN_WORD = re.compile(r"[^\W\d_][¹³¿]|[¹³¿][^\W\d_]")
-_FOR = {  # what only some formats have
+_ENDINGS: dict[str, Format] = {"tab": "tsv", "ndjson": "jsonl", "pq": "parquet", "xlsm": "xlsx"}
+_ENDINGS |= {name: name for name in get_args(Format)}
+_KEYS: dict[str, tuple[Format, ...]] = {  # what only some formats have
     "sheet": ("xlsx", "json", "xml"),
     "encoding": ("csv", "tsv", "json", "jsonl", "xml"),
-    "delimiter": ("csv", "tsv"),
-    "quoting": ("csv", "tsv"),
-    "escape": ("csv", "tsv"),
+    **dict.fromkeys(("delimiter", "quoting", "escape"), ("csv", "tsv")),
     "skip_lines": ("csv", "tsv", "xlsx"),
 }
+_ENCODINGS = ["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp850", "cp932", "euc_jp", "gb18030", "big5", "cp949"]
+_KANA = re.compile("[\u3040-\u30ff]")
+_SIGN_IN_WORD = re.compile(r"[^\W\d_][¹³¿]|[¹³¿][^\W\d_]")
 
 
 class Row(NamedTuple):
@@ -94,34 +91,22 @@ class Layout:
         return {key: value for key, value in asdict(self).items() if value}
 
 
-def as_yaml(keys: dict[str, Any]) -> str:
-    """Write keys and values as they would stand in a catalogue's file.
-
-    >>> print(as_yaml({"skip_lines": 1, "delimiter": ";"}))
-    `skip_lines: 1`, `delimiter: ";"`
-    """
-    plain = {key: isinstance(value, int) or str(value).isalnum() for key, value in keys.items()}
-    return ", ".join(f"`{key}: {value if plain[key] else json.dumps(value)}`" for key, value in keys.items())
-
-
 def _inside(name: str) -> str:
     if PurePath(name).is_absolute() or ".." in PurePath(name).parts:
         raise ValueError(f"expected a name below the catalogue's source folder. Got '{name}' instead")
     return name
 
 
-Inside = Annotated[str, AfterValidator(_inside)]
-"""A name below the source folder, which is all that DVC watches for changes."""
-
-
 def _encoding(name: str) -> str:
     try:
-        " ".encode(name)
-    except LookupError as error:
+        " ".encode(name).decode(name, "surrogateescape")  # some encode a text, and decode no file
+    except (LookupError, UnicodeError) as error:
         raise ValueError(f"there is no encoding '{name}'; expected one such as utf-8, cp1252 or utf-16") from error
     return name
 
 
+Inside = Annotated[str, AfterValidator(_inside)]
+"""A name below the source folder, which is all that DVC watches for changes."""
 Character = Annotated[str, Field(min_length=1, max_length=1)]
 
 
@@ -134,13 +119,13 @@ class FileKeys(Strict):
     delimiter: Character | None = None
     quoting: Literal['"', "none"] | None = None
     escape: Character | None = None
-    skip_lines: Annotated[int, Field(ge=0)] = 0
+    skip_lines: Annotated[int, Field(ge=0, le=2**31)] = 0
     sheet: str | None = None
 
     @model_validator(mode="after")
     def _fit_the_format(self) -> Self:
         form = self.format or guess_format(self.file)
-        for key, formats in _FOR.items() if form else ():
+        for key, formats in _KEYS.items() if form else ():
             if getattr(self, key) and form not in formats:
                 kinds = f"{', '.join(formats[:-1])} and {formats[-1]}"
                 raise ValueError(f"`{key}` is for {kinds}, and not for {form}")
@@ -162,23 +147,12 @@ def guess_format(file: str) -> Format | None:
     >>> guess_format("products.CSV.gz"), guess_format("products.txt")
     ('csv', None)
     """
-    name = file.lower()
-    for packed in (".gz", ".bz2", ".zip"):
-        name = name.removesuffix(packed)
-    suffix = PurePath(name).suffix
-    formats: dict[str, Format] = {f".{name}": name for name in get_args(Format)}
-    return formats.get(_ENDINGS.get(suffix, suffix))
+    name = re.sub(r"(\.(gz|bz2|zip))+$", "", file.lower())
+    return _ENDINGS.get(PurePath(name).suffix[1:])
 
 
-class Told(NamedTuple):
-    """The format of a file, and whether its bytes show it; else it goes by the name, or is nobody's guess (None)."""
-
-    format: Format | None
-    certain: bool
-
-
-def tell_format(path: Path) -> Told:
-    """Tell a file's format by its first bytes, or else by its name.
+def tell_format(path: Path) -> tuple[Format | None, bool]:
+    """Tell a file's format, and whether its bytes show it; else it goes by the name, or is nobody's guess (None).
 
     Raises
     ------
@@ -190,31 +164,22 @@ def tell_format(path: Path) -> Told:
         named = guess_format(opened.name) or guess_format(path.name)
     for mark, binary in _BINARY.items():
         if head.startswith(mark):
-            return Told(binary, True)
+            return binary, True
     text = head.decode(json.detect_encoding(head), "replace").lstrip("\ufeff \t\r\n")
+    if re.match(r"(<\?xml[^>]*>|<!--.*?-->|\s)*<(!doctype\s+)?html\b", text, re.I | re.S):
+        raise StudyError(f"{path} is a web page, not a table.")
     if re.match(r"<(\?xml|!--|!doctype|[a-z_])", text, re.I):
-        if re.match(r"(<\?xml[^>]*>|<!--.*?-->|\s)*<(!doctype\s+)?html\b", text, re.I | re.S):
-            raise StudyError(f"{path} is a web page, not a table.")
-        return Told("xml", True)
-    if re.match(r"""\[\s*([\]{]|$)""", text):
-        return Told("json", True)
-    if re.match(r"""\{\s*(["'}]|u['"]|$)""", text):
-        return Told(_json_or_lines(text, named, len(head) == HEAD), True)
-    return Told(named, False)
-
-
-def _json_or_lines(text: str, named: Format | None, cut: bool) -> Format:
-    """Tell one JSON text from a line for each object; a single object of one line goes by the file's name."""
-    lines = [line for line in (line.strip() for line in text.splitlines()) if line]
-    if len(lines) < 2:
-        if named == "jsonl":
-            return "jsonl"
-        with suppress(ValueError):
-            json.loads(lines[0])
-            return "json" if "[{" in text.replace(" ", "") else "jsonl"
-        return "json" if cut and re.search(r"""["']\s*:\s*\[\s*\{""", text) else "jsonl"
-    whole = lines[:-1] if cut else lines
-    return "jsonl" if sum(line[0] + line[-1] == "{}" for line in whole) > len(whole) / 2 else "json"
+        return "xml", True
+    if re.match(r"\[\s*([\]{]|$)", text):
+        return "json", True
+    if not re.match(r"""\{\s*(["'}]|u['"]|$)""", text):
+        return named, False
+    first, _, rest = text.partition("\n")
+    if rest.strip():
+        goes_on = first.rstrip()[-1] in "[{,:" or not rest.lstrip().startswith("{")
+        return "json" if goes_on and not first.rstrip().endswith("}") else "jsonl", True
+    holds_list = re.search(r"""["']\s*:\s*\[\s*\{""", first)  # of one line that is all there is
+    return "json" if holds_list and named != "jsonl" else "jsonl", True
 
 
 # Encodings
@@ -237,24 +202,19 @@ def sniff_encoding(path: Path) -> str | None:
                 before = part
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            return _fitting(before + part)
+            lines = [line for line in (before + part).splitlines() if not line.isascii()]
+            return _fitting(b"\n".join(lines[:1000]))
     return None
 
 
-def _fitting(text: bytes) -> str:
+def _fitting(sample: bytes) -> str:
     """Return an encoding in which a text that is not UTF-8 was probably written."""
-    from charset_normalizer import from_bytes
-
-    lines = [line for line in text.splitlines() if not line.isascii()]
-    sample = b"\n".join(lines[:1000])
+    high = re.findall(b"[\x80-\xff]", sample)
+    best = from_bytes(sample, cp_isolation=_ENCODINGS).best() if len(set(high)) > 2 else None
+    name = best.encoding if best else "cp1252"
     with suppress(UnicodeDecodeError):
-        japanese = sample.decode("cp932")
-        if len(_KANA.findall(japanese)) > sum(not letter.isascii() for letter in japanese) / 5:
+        if len(_KANA.findall(sample.decode("cp932"))) > len(high) / 8:
             return "cp932"
-    if len(set(_HIGH.findall(sample))) < 3:  # too few to tell
-        return "cp1252"
-    best = from_bytes(sample, cp_isolation=_ENCODINGS).best()
-    name = best.encoding if best is not None else "cp1252"
     with suppress(UnicodeDecodeError):
         western = sample.decode("cp1252")
         if name in ("cp1252", "cp1250"):  # they differ little, and a sign within a word is none in the other

@@ -1,20 +1,24 @@
-"""From a row of a table to a product, as the mapping of columns in `catalogues/NAME.yaml` says."""
+"""From the rows of a table to products, as the mapping of columns in `catalogues/NAME.yaml` says.
+
+Rows of one id become one product: variants in rows of their own have blank cells, or the same texts again.
+"""
 
 import re
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
+from itertools import groupby
 from sys import intern
 from typing import Any, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from lib.collect.cells import fields, first_address, get, text_of
-from lib.collect.paths import MEANINGLESS, CategoryRule, Ids, Names, folded, read_paths, settle
+from lib.collect.cells import first_address, get, text_of
+from lib.collect.paths import MEANINGLESS, CategoryRule, Ids, folded, names_of, read_paths, settle, shown
 from lib.collect.rows import Row
 from lib.config import LEVELS, Strict
-from lib.config.base import INVALID, MISSING_ID, Origin, Record, Reject
-
-__all__ = ["CategoryRule", "Columns", "Product", "TableMapping", "fields", "get", "left_out", "to_product"]
+from lib.config.base import INVALID, MISSING_ID, REPEATED_ID, Origin, Record, Reject
 
 _SHOWN_CELL = 200  # characters of a category's cell that are kept for messages
 _ROUNDED_ID = re.compile(r"\d(?:[.,]\d+)?E\+?\d{1,2}", re.IGNORECASE)
@@ -41,10 +45,8 @@ class Columns(Strict):
 
     @model_validator(mode="after")
     def _categories_are_somewhere(self) -> Self:
-        levels = [getattr(self, level) for level in LEVELS]
-        if self.category is None and None in levels:
-            raise ValueError("expected `level_1`, `level_2` and `level_3`, or else `category` for a whole path")
-        if self.category is not None and any(levels):
+        given = {key for key in (*LEVELS, "category") if getattr(self, key) is not None}
+        if given not in ({"category"}, {*LEVELS}):
             raise ValueError("expected `level_1`, `level_2` and `level_3`, or else `category`, and not both")
         return self
 
@@ -98,6 +100,10 @@ class Product(NamedTuple):
     image: str | None
 
 
+Found = tuple[Record, Any]
+"""A product, and where its photo is; None if it has none."""
+
+
 def left_out(row: Row, mapping: TableMapping) -> bool:
     """Say whether a row is no product, by what stands in it."""
     for column, values in mapping.leave_out_rows.items():
@@ -135,21 +141,27 @@ def to_product(
             return None
         return found
 
-    product_id = None
+    product_id, cell, image = None, "", None
     try:
         product_id = (text(columns.id) or "").strip()
         if not product_id:
             return Reject(None, MISSING_ID, f"{where}'{columns.id}' is missing or empty")
         brand, title, description = text(columns.brand), text(columns.title), text(columns.description)
-        if description and "\\n" in description:
-            description = _LINE_BREAK.sub("\n", description)  # as WooCommerce writes them
-        names, cell = _names(row.values, mapping, ids or {}, title, counts)
+        if columns.category is not None:
+            value = get(row.values, columns.category)
+            paths = read_paths(value, mapping.categories, ids or {}, columns.category, mapping.language)
+            names = settle(paths, mapping.categories, mapping.says_nothing, title, counts)
+            cell = "" if value is None else str(value)[:_SHOWN_CELL]
+        else:
+            levels = [text(column) for column in (columns.level_1, columns.level_2, columns.level_3)]
+            levels = [level if level and level.strip() else None for level in levels]
+            while levels and levels[-1] is None:
+                levels.pop()
+            names = tuple(levels)
         if (instead := mapping.level_1_instead) and (value := text(instead.column)) in instead.values:
             names = (value, *names[1:])
-        image = None
         if columns.image is not None:
             image = first_address(get(row.values, columns.image), columns.image)
-            image = None if folded(image or "") in mapping.says_nothing else image
     except ValueError as error:
         return Reject(product_id, INVALID, f"{where}{error}")
     if mapping.image_name is not None:
@@ -157,26 +169,63 @@ def to_product(
     if _ROUNDED_ID.fullmatch(product_id):
         counts["ids such as 1.23E+12, which a spreadsheet has rounded: write them as text (columns.id)"] += 1
     names = tuple(name and intern(name) for name in names)  # few names in many products
-    first, second, third = (*names[: len(LEVELS)], None, None, None)[: len(LEVELS)]
+    first, second, third = (*names, None, None, None)[:3]
+    description = description and _LINE_BREAK.sub("\n", description)  # as WooCommerce writes them
     origin = Origin(row.where, intern(cell), names)
-    return Product(
-        Record(product_id, brand, title, description, first, second, third, None, origin), image and image.strip()
-    )
+    record = Record(product_id, brand, title, description, first, second, third, None, origin)
+    return Product(record, None if folded(image or "") in mapping.says_nothing else image)
 
 
-def _names(
-    values: dict[str, Any], mapping: TableMapping, ids: Ids, title: str | None, counts: Counter[str]
-) -> tuple[Names, str]:
-    """Return the names of a row's category path, of any depth, and its cell for messages."""
-    columns, nothing = mapping.columns, mapping.says_nothing
-    if columns.category is not None:
-        cell = get(values, columns.category)
-        paths = read_paths(cell, mapping.categories, ids, columns.category, mapping.language)
-        shown = cell if isinstance(cell, str) else "" if cell is None else str(cell)
-        return settle(paths, mapping.categories, nothing, title, counts), shown[:_SHOWN_CELL]
-    levels = [text_of(get(values, level), level, mapping.language) for level in map(columns.__getattribute__, LEVELS)]
-    names = [level if level and level.strip() and folded(level) not in nothing else None for level in levels]
-    counts[MEANINGLESS] += sum(folded(level) in nothing for level in levels if level)
-    while names and names[-1] is None:
-        names.pop()
-    return tuple(names), ""
+def merge(found: Iterable[Found], notices: Counter[str]) -> tuple[list[Found], list[Reject]]:
+    """Make one product of all that have an id, whatever their order, and return them in the order of their ids.
+
+    A field that is blank in one is taken from another. Where two differ, the longer text is taken, and the photo of the
+    one with the fewest blank fields. One that is called otherwise, or is of another category, is another product: it
+    is rejected, unless it has the fewest blank fields itself.
+    """
+    products: list[Found] = []
+    rejects: list[Reject] = []
+    for product_id, group in groupby(sorted(found, key=lambda one: one[0].product_id), lambda one: one[0].product_id):
+        rows = list(group)
+        (kept, photo), *others = sorted(rows, key=_fullest_first) if len(rows) > 1 else rows
+        for other, instead in others:
+            if difference := _difference(kept, other):
+                rejects.append(Reject(product_id, REPEATED_ID, difference))
+                continue
+            notices["rows that were merged with another of the same id (columns.id)"] += 1
+            longer = max(kept, other, key=lambda record: len(names_of(record)))
+            kept = replace(
+                longer,
+                brand=_fuller(kept.brand, other.brand),
+                title=_fuller(kept.title, other.title),
+                description=_fuller(kept.description, other.description),
+            )
+            photo = instead if photo is None else photo
+        products.append((kept, photo))
+    return products, rejects
+
+
+def _fullest_first(one: Found) -> tuple[int, list[str], str]:
+    """Sort by how many fields are blank; then by content, so that the order of the rows has no say."""
+    record, photo = one
+    fields = (record.brand, record.title, record.description, record.level_1, record.level_2, record.level_3)
+    texts = [text or "" for text in fields]
+    return sum(not text.strip() for text in texts) + (photo is None), texts, repr((names_of(record), photo))
+
+
+def _fuller(*texts: str | None) -> str | None:
+    return max(texts, key=lambda text: (len((text or "").strip()), text or ""))
+
+
+def _difference(kept: Record, other: Record) -> str:
+    """Say in what two products differ so that they are not one, or nothing. A category may go on in the other."""
+    paths = [folded(shown(names_of(record))) for record in (kept, other)]
+    for what, (first, second) in {"title": (kept.title, other.title), "category": (paths[0], paths[1])}.items():
+        one, two = (f"{folded(text or '')} > " for text in (first, second))
+        if first and second and not one.startswith(two) and not two.startswith(one):
+            lines = [record.origin.where for record in (kept, other) if record.origin and record.origin.where]
+            if len(lines) < 2:
+                return "other content than the one that is kept"
+            where = f"'{kept.product_id}' is in {lines[0]}, which is kept, and in {lines[1]}"
+            return f"{where}, with another {what}: {first!r} and {second!r}"
+    return ""

@@ -15,10 +15,9 @@ import pandas as pd
 import yaml
 
 from lib.collect.cells import get, opened, text_of
-from lib.collect.mapping import TableMapping
-from lib.collect.paths import CategoryRule, Names, depth_of, folded, load_ids, parting, read_paths, settle
+from lib.collect.paths import CategoryRule, Names, depth_of, folded, load_ids, read_paths, settle
 from lib.collect.rows import Layout, Row, read_rows, sniff
-from lib.collect.survey import SEPARATORS, Survey
+from lib.collect.survey import MARKS, MISSING, likely_between, likely_separator, share_parted
 from lib.config import LEVELS
 from lib.exceptions import StudyError
 
@@ -38,9 +37,6 @@ HOLDS = {
 """What is looked for in the texts of a column."""
 
 _LOOKED = 1_000  # texts of a column in which that is done
-_MISSING = {folded(text) for text in TableMapping.model_fields["missing"].default}
-_LEADING_ID = re.compile(r"\d+\s*[-–—:]\s+(?=\S)")
-_MARKS = [mark for of in SEPARATORS if of != "." for mark in ((" / ", of) if of == "/" else (of,))]
 _LEVEL_WORDS = "cat|kat|lev|lvl|ni[vl]|dep|gr[uo]+p|typ|class|se[ck]|gender|univers|rayon|rub|fam|sub|sous|unter"
 
 
@@ -150,7 +146,7 @@ class Feed:
                 text = (text_of(value, name, self.language) or "").strip()
             except ValueError:
                 text = "\n".join(_strings(value)) if isinstance(value, list) else ""  # a list of lists
-            found.append(text if text and folded(text) not in _MISSING else None)
+            found.append(text if text and folded(text) not in MISSING else None)
         return found
 
     def merge(self, key: str) -> None:
@@ -180,7 +176,7 @@ def _strings(value: Any) -> list[str]:
         return [text for member in value for text in _strings(member)]
     with suppress(ValueError):
         text = html.unescape(text_of(value, None) or "").strip()
-        return [text] if text and folded(text) not in _MISSING else []
+        return [text] if text and folded(text) not in MISSING else []
     return []
 
 
@@ -250,21 +246,16 @@ def measure_path(
             paths: list[list[str]] = []
             with suppress(ValueError):
                 paths = read_paths(cell, made, ids, column, feed.language)
-            out.append(settle(paths, made, _MISSING, title, Counter()))
+            out.append(settle(paths, made, MISSING, title, Counter()))
         return out
 
-    def parted(mark: str) -> float:
-        parts = (parting(mark).split(_LEADING_ID.sub("", text)) for text in texts)
-        return sum(sum(map(bool, map(str.strip, of))) > 1 for of in parts) / max(len(texts), 1)
-
     fixed = {key: value for key, value in form.categories.items() if key != "leave_out"}
-    if fixed and parted(fixed["separator"]):
+    if fixed and share_parted(texts, fixed["separator"]):
         rule, why = dict(fixed), dict.fromkeys(fixed, f"as {form.name} writes it")
-    else:
-        shares = {mark: parted(mark) for mark in _MARKS if named or mark not in (",", ";")}
-        enough = {m: share for m, share in shares.items() if share >= (0.2 if m in FACTS["arrows"] else 0.5)}
-        if mark := next((m for m, share in enough.items() if share >= 0.9 * max(enough.values())), None):
-            rule["separator"], why["separator"] = mark, f"parts names in {shares[mark]:.0%} of the cells"
+    elif found := likely_separator(texts, [mark for mark in MARKS if named or mark not in (",", ";")]):
+        rule["separator"], why["separator"] = found[0], f"parts names in {found[1]:.0%} of the cells"
+    if "between" not in rule and (several := likely_between(texts, rule.get("separator", ">"))):
+        rule["between"], why["between"] = several[0], f"parts several paths in {several[1]:,} cells"
     alone = [of[0] for of in strings if len(of) == 1 and of[0].isdecimal()]
     for path in sorted(feed.path.parent.iterdir()) if alone else ():
         if path.suffix in (".txt", ".csv", ".tsv") and re.search("taxonom|categor|kategor", path.name.lower()):
@@ -274,11 +265,6 @@ def measure_path(
                     ids, rule["ids"] = beside, path.name
                     why["ids"] = f"{len(alone):,} products have the id of a category alone"
     names = read()
-    if "between" not in rule:
-        survey = Survey(names, ["\n".join(of) for of in strings], CategoryRule(**rule), 0, Counter())
-        if (several := survey.several) and several[1] >= 0.02 * total:
-            rule["between"], why["between"] = several[0], f"parts several paths in {several[1]:,} cells"
-            names = read()
     for key, value, reason in (
         ("leading_ids", True, "{:,} paths have names that begin with an id"),
         ("take", "deepest", "of several paths, which is not the first for {:,} products"),

@@ -5,7 +5,6 @@ A cell may hold one path or several, as text, as a list of names, a list of path
 
 import csv
 import html
-import itertools
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -15,25 +14,28 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from lib.collect.cells import checked, in_language, looks_broken, one_text, opened, shortened, text_of
+from lib.collect.cells import in_language, opened, shortened, text_of
 from lib.collect.rows import Inside, present
 from lib.config import LEVELS, Strict
-from lib.config.base import ENDS_HERE, Record
+from lib.config.base import CATEGORY_DEPTH, CATEGORY_ID, ENDS_HERE, SHALLOW, Record
 from lib.exceptions import StudyError
 
 Names = tuple[str | None, ...]
 """The names of a path, the first level first; None is a gap."""
-Categories = tuple[str | None, str | None, str | None]
 Ids = Mapping[str, str]
 
 Mark = Annotated[str, Field(min_length=1)]
 
 MEANINGLESS = "cells and category names that say nothing (missing)"
+WITHOUT_LEVEL = "incomplete category path"
+"""Why a product that is collected will be left out when it is cleaned."""
+
 _MAX_ESCAPES = 3  # times that entities may have been escaped
+_BROKEN_LIST = re.compile(r"[\[{]+\s*[\"'{]|\{\s*\d")
 _ESCAPED = re.compile(r"\\(?=[,;|/>»›])")
-_LEADING_ID = re.compile(r"(\d+)\s*[-–—:]\s+(?=\S)")
+LEADING_ID = re.compile(r"(\d+)\s*[-–—:]\s+(?=\S)")
 WHOLE_NUMBER = re.compile(r"(\d+)(?:\.0+)?")
-_ID_LINE = re.compile(r"(\S+)\s+-\s+(\S.*)")
+_ID_LINE = re.compile(r"^([^\s,;\"]+)\s+-\s+(?=\S)")
 
 
 class CategoryRule(Strict):
@@ -73,10 +75,6 @@ class CategoryRule(Strict):
     shallower: Literal["refuse", "ends_here", "repeat", "drop"] = "refuse"
 
 
-class TooDeep(ValueError):
-    """A category path has more levels than are taken."""
-
-
 # Cells
 
 
@@ -114,20 +112,18 @@ def read_paths(value: Any, rule: CategoryRule, ids: Ids, column: str, language: 
     value = opened(value)
     if isinstance(value, str):
         value = opened(unescaped(text_of(value, column) or ""))
-    if isinstance(value, dict):
-        value = one_text(value, column, language)
     if isinstance(value, tuple) and len(value) > 1:  # what a page's breadcrumbs are called
-        return [[_named(checked(name, column), rule, ids) for name in value]]
+        return [[_named(text_of(name, column) or "", rule, ids) for name in value]]
     if not isinstance(value, list | tuple):
-        text = text_of(value, column) or ""
-        if looks_broken(text):
+        text = text_of(value, column, language) or ""
+        if _BROKEN_LIST.match(text):
             raise ValueError(f"'{column}' begins as a list and cannot be read as one: {shortened(text)}")
         return _parted(text, rule, ids)
     members = [opened(member) for member in in_language(value, language) if member is not None]
     if any(isinstance(member, list | tuple) for member in members):
         return [path for member in members for path in read_paths(member, rule, ids, column, language)]
     texts = [found for member in members if (found := text_of(member, column, language)) is not None]
-    paths = list(itertools.chain.from_iterable(_parted(text, rule, ids) for text in texts))
+    paths = [path for text in texts for path in _parted(text, rule, ids)]
     if all(len(path) == 1 for path in paths) and not (ids and all(_id(text) in ids for text in texts)):
         return [[_named(text, rule, ids) for text in texts]]
     return paths
@@ -137,19 +133,17 @@ def _parted(text: str, rule: CategoryRule, ids: Ids) -> list[list[str]]:
     """Part a text into paths, and these into names."""
     text, parts = unescaped(text), []
     for part in [text] if rule.between is None else parting(rule.between).split(text):
-        known = ids.get(_id(part))
+        path = ids.get(_id(part), part)
         # The file of ids may be Google's own, whatever the table is written with.
-        mark = rule.separator if known is None or rule.separator.strip() in known else ">"
-        parts.append([_named(name, rule, ids) for name in parting(mark).split(part if known is None else known)])
+        mark = rule.separator if path is part or rule.separator.strip() in path else ">"
+        parts.append([_named(name, rule, ids) for name in parting(mark).split(path)])
     return parts
 
 
 def unescaped(text: str) -> str:
     """Resolve entities, which may have been escaped themselves."""
     for _ in range(_MAX_ESCAPES):
-        if "&" not in text or (plain := html.unescape(text)) == text:
-            break
-        text = plain
+        text = html.unescape(text)
     return text
 
 
@@ -159,8 +153,8 @@ def _id(text: str) -> str:
 
 
 def _named(name: str, rule: CategoryRule, ids: Ids) -> str:
-    name = unescaped(_ESCAPED.sub("", name) if "\\" in name else name).strip()
-    if (found := _LEADING_ID.match(name)) and (rule.leading_ids or found[1] in ids):
+    name = unescaped(_ESCAPED.sub("", name)).strip()
+    if (found := LEADING_ID.match(name)) and (rule.leading_ids or found[1] in ids):
         return name[found.end() :].strip()
     return name
 
@@ -198,15 +192,14 @@ def load_ids(path: Path, rule: CategoryRule) -> dict[str, str]:
     except (OSError, UnicodeError) as error:
         raise StudyError(f"{path} (categories.ids) cannot be read as UTF-8: {error}.") from error
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    found = [match for line in lines if (match := _ID_LINE.fullmatch(line.strip()))]
-    if 2 * len(found) > len(lines):
-        return {match[1]: match[2] for match in found}
+    lines = [_ID_LINE.sub(r"\1\t", line.strip(), count=1) for line in lines]
     delimiter = max("\t;,", key=lambda mark: sum(mark in line for line in lines))
-    ids, mark = {}, rule.separator.strip() or rule.separator
-    for cells in csv.reader(lines, delimiter=delimiter):
-        names = [cell.strip() for cell in cells[1:] if cell.strip()]
-        if cells[0].strip() and names:  # levels may stand in cells of their own
-            ids[_id(cells[0])] = f" {mark} ".join(names)
+    mark = rule.separator.strip() or rule.separator  # levels may stand in cells of their own
+    ids = {
+        _id(key): f" {mark} ".join(names)
+        for key, *cells in csv.reader(lines, delimiter=delimiter)
+        if key.strip() and (names := [cell.strip() for cell in cells if cell.strip()])
+    }
     if not ids:
         raise StudyError(
             f"{path} (categories.ids) should say which path an id stands for, in lines such as `212 - Home > Kitchen` "
@@ -235,27 +228,19 @@ def settle(
         while names and names[-1] is None:
             names.pop()
         if names and title and _is_title(names[-1] or "", title):
-            notices[
-                f"category paths that end in the product's own title (categories.product_name: {rule.product_name})"
-            ] += 1
-            if rule.product_name == "drop":
-                names.pop()
+            own = f"category paths that end in the product's own title (categories.product_name: {rule.product_name})"
+            notices[own] += 1
+            names = names[:-1] if rule.product_name == "drop" else names
         if names:
             kept[tuple(names)] = None
-    if len(kept) < 2:
-        return next(iter(kept), ())
-    notices[f"products with several category paths (categories.take: {rule.take})"] += 1
-    notices["category paths that were not taken"] += len(kept) - 1
-    if rule.take == "deepest":
-        return max(kept, key=len)
+    first = next(iter(kept), ())
+    if len(kept) > 1:
+        text = "category paths that were not taken, of products with several (categories.take: {})"
+        notices[text.format(rule.take)] += len(kept) - 1
     if rule.take == "longest_common":
-        shared = zip(*kept, strict=False)
-        same = [len({folded(name or "") for name in names}) == 1 for names in shared]
-        return next(iter(kept))[: [*same, False].index(False)]
-    first, *others = kept
-    if any(other[: len(first)] == first for other in others):
-        notices["products whose path goes on in another of theirs (categories.take: deepest)"] += 1
-    return first
+        same = [len({folded(name or "") for name in names}) == 1 for names in zip(*kept, strict=False)]
+        return first[: [*same, False].index(False)]
+    return max(kept, key=len, default=()) if rule.take == "deepest" else first
 
 
 def folded(text: str) -> str:
@@ -279,33 +264,46 @@ def names_of(record: Record) -> Names:
     return record.origin.names if record.origin else (record.level_1, record.level_2, record.level_3)
 
 
+def shown(names: Names) -> str:
+    """Show a path in a message."""
+    return " > ".join(name or "" for name in names)
+
+
 def depth_of(names: Names) -> int:
     """Return how many levels a path has before it ends, or has a gap."""
     return [*names, None].index(None)
 
 
-def to_levels(names: Names, rule: CategoryRule) -> Categories:
+def to_levels(names: Names, rule: CategoryRule) -> Names:
     """Return the three levels of a path; what a shallower one lacks, and is not filled, is None.
-
-    Raises
-    ------
-    TooDeep
-        If the path is deeper, and the rule refuses that.
 
     Examples
     --------
-    >>> to_levels(["Women", "Shoes"], CategoryRule())
+    >>> to_levels(("Women", "Shoes"), CategoryRule())
     ('Women', 'Shoes', None)
-    >>> to_levels(["Women", "Shoes"], CategoryRule(shallower="ends_here"))
+    >>> to_levels(("Women", "Shoes"), CategoryRule(shallower="ends_here"))
     ('Women', 'Shoes', '(ends here)')
-    >>> to_levels(["Women", "Shoes", "Boots", "Ankle"], CategoryRule(deeper="cut"))
+    >>> to_levels(("Women", "Shoes", "Boots", "Ankle"), CategoryRule(deeper="cut"))
     ('Women', 'Shoes', 'Boots')
     """
+    fill = {"ends_here": ENDS_HERE, "repeat": names[-1] if names else None}.get(rule.shallower)
+    lacking = len(LEVELS) - len(names)
+    return (*names, *lacking * [fill if names and None not in names else None])[: len(LEVELS)]
+
+
+def problem_of(names: Names, rule: CategoryRule) -> tuple[str, str]:
+    """Return why a rule makes no three levels of a path, and what is said of its product; no text if it does.
+
+    >>> problem_of(("Women", "Shoes"), CategoryRule())
+    ('incomplete category path', 'its category path has 2 levels, not 3: Women > Shoes')
+    """
+    if len(names) == 1 and WHOLE_NUMBER.fullmatch((names[0] or "").strip()):
+        known = "does not name" if rule.ids else "could give a name"
+        return CATEGORY_ID, f"its category is the number {names[0]}, which `categories.ids` {known}"
     if len(names) > len(LEVELS) and rule.deeper == "refuse":
-        shown = " > ".join(name or "" for name in names)
-        raise TooDeep(f"its category path has {len(names)} levels, not {len(LEVELS)}: {shown}")
-    kept = [*names[: len(LEVELS)]]
-    if kept and None not in kept and rule.shallower in ("ends_here", "repeat"):
-        kept += [ENDS_HERE if rule.shallower == "ends_here" else kept[-1]] * (len(LEVELS) - len(kept))
-    first, second, third = (*kept, None, None, None)[: len(LEVELS)]
-    return first, second, third
+        reason, depth = CATEGORY_DEPTH, len(names)
+    elif None in to_levels(names, rule):
+        reason, depth = SHALLOW if rule.shallower == "drop" else WITHOUT_LEVEL, depth_of(names)
+    else:
+        return "", ""
+    return reason, f"its category path has {depth} levels, not {len(LEVELS)}: {shown(names) or 'none'}"

@@ -1,54 +1,38 @@
 """Readers of a table's file, a row at a time, whatever its format and size; and what an unknown file seems to hold.
 
-unpacking (bytes) | layout (formats, encodings) | delimited, json_text, feeds, sheets | rows (Parquet, and all of them)
+unpacking (bytes) | layout (formats, encodings) | delimited, nested | rows (Parquet, spreadsheets, and all of them)
 """
 
+import datetime
 import re
+import warnings
+import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from openpyxl.utils.escape import unescape
 from tqdm import tqdm
 
-from lib.collect.delimited import first_lines, look, read_csv, reads_better
-from lib.collect.feeds import read_xml
-from lib.collect.json_text import lists_in, load_literal, read_json, read_json_lines
-from lib.collect.layout import (
-    DELIMITERS,
-    FileKeys,
-    Format,
-    Inside,
-    Layout,
-    Row,
-    Table,
-    guess_format,
-    sniff_encoding,
-    tell_format,
-)
-from lib.collect.sheets import read_sheet
-from lib.collect.unpacking import present, unpacked
-from lib.config.base import PROGRESS_SECONDS, Reject
-from lib.exceptions import StudyError
+from lib.collect.delimited import core, hint, look, read_csv, told_by_content
+from lib.collect.layout import FileKeys, Inside, Layout, Row, Table, guess_format, sniff_encoding, tell_format
+from lib.collect.nested import lists_in, read_json, read_json_lines, read_xml
+from lib.collect.unpacking import present, seekable
+from lib.config.base import INVALID, PROGRESS_SECONDS, Reject
+from lib.exceptions import StudyError, nearest
 
-__all__ = [
-    "FileKeys",
-    "Inside",
-    "Layout",
-    "Row",
-    "Table",
-    "guess_format",
-    "load_literal",
-    "present",
-    "read_rows",
-    "sniff",
-]
+__all__ = ["FileKeys", "Inside", "Layout", "Row", "Table", "guess_format", "present", "read_rows", "sniff"]
 
 _BROKEN_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
 _BATCH = 1024  # rows of Parquet that are held at once
+_MAX_ROWS = 2**20  # of a sheet, as Excel has it
+_MAX_SHARED = 128 * 2**20  # bytes of a workbook's table of texts, which is held as a whole
 
 
 def read_rows(path: Path, layout: Layout, wanted: set[str]) -> Table:
@@ -69,11 +53,22 @@ def read_rows(path: Path, layout: Layout, wanted: set[str]) -> Table:
         If the file is missing, empty, damaged, or not of this format or encoding; some of it only as rows are read.
     """
     told, certain = tell_format(path)
-    if layout.format and (certain or layout.format in ("parquet", "xlsx")) and layout.format != told:
-        return _doubted(path, layout, wanted, told if certain else None)
-    if not layout.format:
-        layout = replace(layout, format=told) if certain else _told_by_content(path, layout, told)
-    return _read(path, layout, wanted)
+    either = certain and {layout.format, told} == {"json", "jsonl"}
+    if not layout.format or either:
+        layout = replace(layout, format=told) if certain else told_by_content(path, layout, told)
+    elif layout.format != told and (certain or layout.format in ("parquet", "xlsx")):
+        doubt = f"`format` says {layout.format}, and its first bytes are those of {told if certain else 'text'}"
+        raise StudyError(f"{path} is not what the catalogue's file says: {doubt}.")
+    if layout.format in ("json", "jsonl", "xml"):
+        read = {"json": read_json, "jsonl": read_json_lines, "xml": read_xml}[layout.format]
+        return Table(None, read(path, layout))
+    if layout.format == "parquet":
+        return _read_parquet(path, wanted)
+    table = _read_sheet(path, layout) if layout.format == "xlsx" else read_csv(path, layout)
+    _refuse_repeats(path, table.fields or [], wanted)
+    if layout.format != "xlsx" and wanted - set(table.fields or []):
+        table = table._replace(hint=hint(path, layout))
+    return table
 
 
 def sniff(path: Path) -> Layout:
@@ -86,62 +81,15 @@ def sniff(path: Path) -> Layout:
     """
     told, certain = tell_format(path)
     if not certain:
-        return look(path, sniff_encoding(path)).layout
+        return look(path, sniff_encoding(path))[0]
     lists = lists_in(path) if told == "json" else []
     return Layout(told, sheet=lists[0] if len(lists) > 1 else None)
 
 
-def _read(path: Path, layout: Layout, wanted: set[str]) -> Table:
-    """Read a file of a format that is known."""
-    if layout.format == "parquet":
-        return _read_parquet(path, wanted)
-    if layout.format in _WITHOUT_NAMES:
-        return Table(None, _WITHOUT_NAMES[layout.format](path, layout))
-    table = read_sheet(path, layout) if layout.format == "xlsx" else read_csv(path, layout)
-    names = table.fields or []
-    _refuse_repeats(path, names, wanted)
-    if layout.format != "xlsx" and wanted - set(names):
-        table = table._replace(hint=reads_better(path, layout).strip())
-    return table
-
-
-_WITHOUT_NAMES: dict[Format, Callable[[Path, Layout], Iterator[Row | Reject]]] = {
-    "json": read_json,
-    "jsonl": read_json_lines,
-    "xml": read_xml,
-}
-"""Formats in which each row has its own fields."""
-
-
-def _told_by_content(path: Path, layout: Layout, told: Format | None) -> Layout:
-    """Settle what text is that neither its bytes nor, for sure, its name tell."""
-    if layout.delimiter:
-        return replace(layout, format=told if told in DELIMITERS else "csv")
-    if told in DELIMITERS:  # a comma is not taken for another mark, but a table of tabs is one, whatever its name
-        names = "".join(first_lines(path, layout.encoding)[layout.skip_lines :][:1])
-        has = [form for form, delimiter in DELIMITERS.items() if delimiter in names]
-        return replace(layout, format=has[0] if len(has) == 1 else told)
-    seen, columns = look(path, layout.encoding)
-    if told and columns < 2:
-        return replace(layout, format=told)
-    return replace(layout, format=seen.format, delimiter=seen.delimiter)
-
-
-def _doubted(path: Path, layout: Layout, wanted: set[str], told: Format | None) -> Table:
-    """Read a file as is said, though its bytes say otherwise; where that fails, the message says so."""
-    doubt = f"`format` says {layout.format}, and its first bytes are those of {told or 'text'}"
-    if {layout.format, told} & {"parquet", "xlsx"}:
-        raise StudyError(f"{path} is not what the catalogue's file says: {doubt}.")
-    table = _read(path, layout, wanted)
-
-    def rows() -> Iterator[Row | Reject]:
-        try:
-            for row in table.rows:
-                yield replace(row, detail=f"{row.detail} ({doubt})") if isinstance(row, Reject) else row
-        except StudyError as error:
-            raise StudyError(f"{error} ({doubt}.)") from error
-
-    return table._replace(rows=rows(), hint=f"{table.hint} {doubt}.".strip())
+def _refuse_repeats(path: Path, names: list[str], wanted: set[str]) -> None:
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1 and name in wanted)
+    if repeated:
+        raise StudyError(f"{path} has more than one column of the name {', '.join(map(repr, repeated))}.")
 
 
 # Parquet
@@ -149,8 +97,7 @@ def _doubted(path: Path, layout: Layout, wanted: set[str], told: Format | None) 
 
 def _read_parquet(path: Path, wanted: set[str]) -> Table:
     try:
-        with unpacked(path) as opened:
-            file = pq.ParquetFile(opened.copy() if opened.packed else path)
+        file = pq.ParquetFile(seekable(path))
         names, leaves = file.schema_arrow.names, list(_leaves(file.schema_arrow))
     except _BROKEN_PARQUET as error:
         raise StudyError(f"{path} is damaged, or not a Parquet file: {error}") from error
@@ -181,7 +128,70 @@ def _leaves(fields: Any, prefix: str = "") -> Iterator[str]:
             yield prefix + field.name
 
 
-def _refuse_repeats(path: Path, names: list[str], wanted: set[str]) -> None:
-    repeated = sorted(name for name, count in Counter(names).items() if count > 1 and name in wanted)
-    if repeated:
-        raise StudyError(f"{path} has more than one column of the name {', '.join(map(repr, repeated))}.")
+# Spreadsheets: what a cell shows, as text
+
+
+def _read_sheet(path: Path, layout: Layout) -> Table:
+    """Read a sheet: its first row that is not empty names the columns."""
+    file = seekable(path)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            parts = zipfile.ZipFile(file).infolist()
+            shared = sum(part.file_size for part in parts if "sharedstrings" in part.filename.lower())
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+            sheets = {sheet.title: sheet for sheet in book.worksheets}
+    except Exception as error:  # openpyxl fails in many ways
+        raise StudyError(f"{path} is damaged, or not an Excel file (.xlsx): {error}.") from error
+    if shared > _MAX_SHARED:
+        raise StudyError(f"{path} has {shared:,} bytes of texts, more than {_MAX_SHARED:,}. Save it as .csv.")
+    if layout.sheet and layout.sheet not in sheets:
+        raise StudyError(f"{path} has no sheet '{layout.sheet}', but {list(sheets)}.{nearest(layout.sheet, sheets)}")
+    visible = [title for title, sheet in sheets.items() if sheet.sheet_state == "visible"]
+    title = layout.sheet or next(iter(visible or sheets))
+    rows = _cells(path, sheets[title], layout.skip_lines)
+    first, cells = next(rows, (0, []))
+    names = [(name or "").strip() for name in cells]
+    if not core(names):
+        raise StudyError(f"{path}: the sheet '{title}' is empty. It has the sheets {list(sheets)}.")
+
+    def products() -> Iterator[Row | Reject]:
+        for number, cells in rows:
+            if any(cells[len(names) :]):
+                yield Reject(None, INVALID, f"row {number}: expected {len(names)} cells, got {len(cells)}")
+            else:
+                yield Row(f"row {number}", dict(zip_longest(core(names), cells[: len(core(names))])))
+
+    hint = f"They are in row {first} of the sheet '{title}'; `skip_lines` says how many rows come before the names."
+    others = [other for other in sheets if other != title]
+    return Table(core(names), products(), hint + f" `sheet` can name another of {others}." * bool(others))
+
+
+def _cells(path: Path, sheet: Any, skipped: int) -> Iterator[tuple[int, list[str | None]]]:
+    """Yield the number and cells of each row that is not empty."""
+    sheet.reset_dimensions()  # some programs state wrong ones
+    number = 0
+    with tqdm(desc=path.name, unit=" rows", mininterval=PROGRESS_SECONDS) as bar:
+        try:
+            for number, row in enumerate(sheet.iter_rows(), 1):
+                if number > _MAX_ROWS:
+                    raise ValueError(f"it has more than {_MAX_ROWS:,} rows, which no spreadsheet has")
+                cells = [_cell_text(cell) for cell in row]
+                bar.update()
+                if number > skipped and any(cells):
+                    yield number, cells
+        except Exception as error:
+            raise StudyError(f"{path} is damaged after row {number:,} of its sheet: {error}.") from error
+
+
+def _cell_text(cell: Any) -> str | None:
+    """Return what is in a cell as text: a whole number without fraction, a date as ISO 8601 has it."""
+    value = cell.value
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, int | float):
+        text = str(int(value)) if float(value).is_integer() else repr(value)
+        zeros = re.fullmatch("0{2,}", cell.number_format)  # the number format of ids with zeros before them
+        return text.zfill(len(cell.number_format)) if zeros else text
+    if isinstance(value, datetime.datetime):
+        return value.isoformat().removesuffix("T00:00:00")
+    return unescape(str(value)) or None if value is not None else None

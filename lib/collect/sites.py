@@ -13,8 +13,8 @@ from typing import Annotated
 from pydantic import Field
 
 from lib import config
-from lib.collect.mapping import CategoryRule, Columns, TableMapping, to_product
-from lib.collect.paths import Ids, load_ids
+from lib.collect.mapping import Columns, TableMapping, to_product
+from lib.collect.paths import CategoryRule, Ids, load_ids
 from lib.collect.rows import Row
 from lib.config import Strict
 from lib.config.base import Record, Reject

@@ -21,7 +21,7 @@ from pydantic import model_validator
 from lib import config
 from lib.collect.cells import fields, is_known
 from lib.collect.mapping import Product, TableMapping, left_out, to_product
-from lib.collect.paths import load_ids, names_of
+from lib.collect.paths import load_ids
 from lib.collect.rows import FileKeys, Inside, Row, present, read_rows
 from lib.config import Size, Strict
 from lib.config.base import MAX_PHOTO_BYTES, PHOTO, Record, Reject
@@ -32,7 +32,6 @@ from lib.files import fingerprint
 
 _SHOWN = 40  # columns of a file that a message lists
 _SHOWN_ADDRESS = 200  # characters of an address that a reject quotes
-_ROWS_COMPARED, _MOSTLY = 5_000, 0.8  # rows in which a column of variants is sought; their share that has it
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
@@ -110,8 +109,7 @@ def with_photos(name: str, source: TableSource, products: Iterable[Product]) -> 
 
 def _read_table(folder: Path, source: TableSource, settings: str, notices: Counter[str]) -> Iterator[Product | Reject]:
     """Map each row, and see that every column that is asked for occurs: before the rows, or else at their end."""
-    path, named, below = folder / source.file, source.named(), _Below(source.columns.id)
-    rule = source.categories
+    path, named, rule = folder / source.file, source.named(), source.categories
     ids = load_ids(folder / rule.ids, rule) if rule.ids else None
     table = read_rows(path, source.layout, set(named.values()))
     known = dict.fromkeys(table.fields or [])
@@ -127,90 +125,29 @@ def _read_table(folder: Path, source: TableSource, settings: str, notices: Count
         if left_out(row, source):
             notices["rows that are no products (leave_out_rows)"] += 1
             continue
-        item = to_product(row, source, ids, notices)
-        if isinstance(item, Product):
-            below.add(row, bool(names_of(item.record)))
-        yield item
-    notices.update(below.notice())
-    if not (missing and told):
-        return
-    has = list(known)
-    lines = [f"{settings} names columns that {path} does not have:"]
-    lines += [f"  table.{key}: '{name}'.{nearest(name, has)}" for key, name in named.items() if name in missing]
-    more = f" and {len(has) - _SHOWN:,} more" if len(has) > _SHOWN else ""
-    lines += [f"Its columns are {has[:_SHOWN]}{more}."]
-    if len(has) == 1:
-        lines += ["Is that one column? `table.delimiter` says what stands between two."]
-    lines += [table.hint] if table.hint else []
-    raise StudyError("\n".join(lines))
-
-
-class _Below:
-    """Finds what rows without a category have in common: they may be variants, or no products at all."""
-
-    def __init__(self, used: str) -> None:
-        self._used, self._above = used, dict[str, str]()
-        self._rows, self._blank = 0, 0
-        self._same, self._own = Counter[str](), Counter[tuple[str, str]]()
-        self._values = defaultdict[str, set[str]](set)
-
-    def add(self, row: Row, complete: bool) -> None:
-        """Take the next row; it is complete if it has a category."""
-        if self._rows >= _ROWS_COMPARED:
-            return
-        self._rows += 1
-        texts = {name: text for name, text in row.values.items() if isinstance(text, str) and name != self._used}
-        if complete:
-            self._above = texts
-            for name, text in texts.items():
-                self._values[name].add(text)
-        else:
-            self._blank += 1
-            self._same.update(name for name, text in texts.items() if text == self._above.get(name))
-            self._own.update((name, text) for name, text in texts.items() if len(text) < _SHOWN)
-
-    def notice(self) -> dict[str, int]:
-        """Name the column that tells products apart, where there is one, or what tells these rows from products."""
-        alike = [name for name, count in self._same.items() if count >= _MOSTLY * self._blank]
-        column = max(alike, key=lambda name: len(self._values[name]), default="")
-        if alike and len(self._values[column]) >= _MOSTLY * (self._rows - self._blank):
-            text = f"rows without a category have the '{column}' of the row above them"
-            return {f"{text} (columns.id: {column} would merge them)": self._same[column]}
-        for (name, value), count in self._own.most_common() if self._above else ():
-            if count < _MOSTLY * self._blank or count < 2:
-                break
-            if self._values[name] and value not in self._values[name]:
-                text = f"rows without a category have '{value}' as their '{name}', and no others do"
-                return {f"{text} (leave_out_rows: {{{name}: [{value}]}} would leave them out)": count}
-        return {}
+        yield to_product(row, source, ids, notices)
+    if missing and told:
+        has = list(known)
+        lines = [f"{settings} names columns that {path} does not have:"]
+        lines += [f"  table.{key}: '{name}'.{nearest(name, has)}" for key, name in named.items() if name in missing]
+        lines += [f"Its columns are {has[:_SHOWN]}{f' and {len(has) - _SHOWN:,} more' * (len(has) > _SHOWN)}."]
+        lines += ["Is that one column? `table.delimiter` says what stands between two."] * (len(has) == 1)
+        raise StudyError("\n".join([*lines, *filter(None, [table.hint])]))
 
 
 def _sample(items: Iterable[Product | Reject], size: int) -> Iterator[Product | Reject]:
     """Take all rows of the ids that have the smallest hashes: the same ones whatever their order."""
     taken: dict[bytes, list[Product | Reject]] = {}
-    bound = b"\xff" * 32
     for item in items:
         name = item.record.product_id if isinstance(item, Product) else item.detail
         key = hashlib.sha256(name.encode(errors="surrogatepass")).digest()
-        if key <= bound:
-            taken.setdefault(key, []).append(item)
+        taken.setdefault(key, []).append(item)
         if len(taken) > 2 * size:
             taken = {key: taken[key] for key in heapq.nsmallest(size, taken)}
-            bound = max(taken)
     return chain.from_iterable(taken[key] for key in heapq.nsmallest(size, taken))
 
 
 # Photos in a folder or in a zip archive
-
-
-class _PhotoLost(Exception):
-    """A photo that is there cannot be taken. The text says why, in words that are the same for many photos."""
-
-
-def _refuse_large(size: int) -> None:
-    """Refuse a photo of more than `MAX_PHOTO_BYTES` before it is read: a small archive may hold a huge one."""
-    if size > MAX_PHOTO_BYTES:
-        raise _PhotoLost("too large")
 
 
 def _with_files(products: Iterable[Product], images: Images, source: Path) -> Iterator[Record | Reject]:
@@ -227,14 +164,12 @@ def _with_files(products: Iterable[Product], images: Images, source: Path) -> It
             photo = None
             if item.image:
                 asked, example = asked + 1, item.image
-                try:
-                    image = item.image.lstrip("/")  # as Magento writes names: `/m/a.jpg` is below the folder
-                    photo = _from_archive(archive, image) if archive else _from_folder(place, image)
-                except _PhotoLost as error:
-                    lost = lost or f" The first that is there, '{item.image}', is {error}."
-                    yield Reject(item.record.product_id, f"{PHOTO}{error}", f"'{item.image}'")
-            found += photo is not None
-            yield replace(item.record, photo=photo)
+                photo = _photo(place, archive, item.image.lstrip("/"))  # Magento writes `/m/a.jpg`
+            if isinstance(photo, str):
+                lost = lost or f" The first that is there, '{item.image}', is {photo}."
+                yield Reject(item.record.product_id, f"{PHOTO}{photo}", f"'{item.image}'")
+            found += isinstance(photo, bytes)
+            yield replace(item.record, photo=photo if isinstance(photo, bytes) else None)
     if asked and not found:
         held = archive.namelist() if archive else []
         holds = f", which holds {len(held):,} such as '{held[0]}'" if held else ""
@@ -243,32 +178,28 @@ def _with_files(products: Iterable[Product], images: Images, source: Path) -> It
         )
 
 
-def _from_folder(folder: Path, name: str) -> bytes | None:
-    """Return the original bytes of a photo in a folder, or in one within it; None if there is none of this name."""
+def _photo(place: Path, archive: zipfile.ZipFile | None, name: str) -> bytes | str | None:
+    """Return the original bytes of a photo; None if there is none of this name, and a text if it cannot be taken: why.
+
+    In an archive a name is looked up in its list, and never used as a path. In a folder it may lead into one within.
+    """
     try:
-        path = (folder / name).resolve()  # follows links, and takes `..` and absolute names for what they are
-        if not path.is_relative_to(folder):
-            raise _PhotoLost("outside the folder")
+        # Follows links, and takes `..` and absolute names for what they are
+        path = place if archive else (place / name).resolve()
+        if not path.is_relative_to(place):
+            return "outside the folder"
         if not path.is_file():  # a device or a pipe might never end
             return None
-        with path.open("rb") as file:
-            _refuse_large(size := path.stat().st_size)
+        size = archive.getinfo(name).file_size if archive else path.stat().st_size
+        if size > MAX_PHOTO_BYTES:  # seen before it is read: a small archive may hold a huge one
+            return "too large"
+        with archive.open(name) if archive else path.open("rb") as file:
             return file.read(size)  # no more, should it grow meanwhile
-    except ValueError:  # no file can have such a name
+    except (KeyError, ValueError):  # the latter: no file can have such a name
         return None
-    except (OSError, RuntimeError) as error:  # the latter: a link to itself
-        raise _PhotoLost("cannot be read") from error
-
-
-def _from_archive(archive: zipfile.ZipFile, name: str) -> bytes | None:
-    """Return the original bytes of a photo in an archive: a name is looked up in its list, and never used as a path."""
-    try:
-        _refuse_large(archive.getinfo(name).file_size)
-        with archive.open(name) as file:
-            return file.read()
-    except KeyError:
-        return None
-    except _DAMAGED as error:
+    except (*_DAMAGED, OSError) as error:  # a link to itself, too
+        if archive is None:
+            return "cannot be read"
         raise StudyError(f"{archive.filename} is damaged at its entry '{name}': {error}.") from error
 
 

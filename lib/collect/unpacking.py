@@ -25,41 +25,32 @@ from lib.exceptions import StudyError, nearest
 HEAD = 2**18  # bytes from which is told what a file is
 _LARGE, _MAX_RATIO = 2**30, 200  # what is unpacked may be larger than that only if it is not so many times the file
 _MAX_DEPTH = 4  # such as a gzip file in a zip archive, and one more
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-_PACKED: dict[bytes, Callable[[IO[bytes]], Any]] = {
-    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
-    b"BZh": bz2.BZ2File,
-}
 _NO_TABLES = {
     b"\xd0\xcf\x11\xe0": "an old Excel file (.xls), or one with a password",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a RAR archive",
-    b"\xfd7zXZ": "packed by xz",
-    b"(\xb5/\xfd": "packed by zstd",
     b"%PDF": "a PDF",
-    b"SQLite format 3": "an SQLite database",
+    **dict.fromkeys((b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"(\xb5/\xfd"), "an archive other than .gz, .bz2 and .zip"),
 }
 _DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 
 
 class Unpacked(NamedTuple):
-    """An open file, and the name whose end says what is in it: without `.gz`, or that of the only entry of a zip."""
+    """An open file.
+
+    Attributes
+    ----------
+    file
+        What is in it, from the beginning.
+    head : bytes
+        How it begins.
+    name : str
+        Its end says what is in the file: the name without `.gz`, or that of the only entry of a zip.
+    packed : bool
+    """
 
     file: Any
+    head: bytes
     name: str
     packed: bool
-
-    @property
-    def head(self) -> bytes:
-        """The first bytes, which are still to be read."""
-        return bytes(self.file.peek(HEAD)[:HEAD])
-
-    def copy(self) -> IO[bytes]:
-        """Return what is in the file as a file that can be read in any order. It has no name."""
-        copy = tempfile.TemporaryFile()  # noqa: SIM115  # whoever reads it closes it
-        shutil.copyfileobj(self.file, copy)
-        copy.seek(0)
-        return copy
 
 
 def present(path: Path) -> Path:
@@ -92,32 +83,41 @@ def unpacked(path: Path, progress: bool = False) -> Iterator[Unpacked]:
     """
     if present(path).is_dir():
         raise StudyError(f"{path} is a folder; a file was expected.")
-    if not (size := path.stat().st_size):
-        raise StudyError(f"{path} is empty.")
-    with (
-        path.open("rb") as raw,
-        tqdm(
-            total=size, desc=path.name, unit="B", unit_scale=True, mininterval=PROGRESS_SECONDS, disable=not progress
-        ) as bar,
-    ):
+    bar = tqdm(
+        *(None, path.name, path.stat().st_size),
+        unit="B",
+        unit_scale=True,
+        mininterval=PROGRESS_SECONDS,
+        disable=not progress,
+    )
+    with path.open("rb") as raw, bar:
         source, name = cast(IO[bytes], raw), path.name
         for depth in range(_MAX_DEPTH):
-            counted = _Counted(source, path, lambda: bar.update(raw.tell() - bar.n), bool(depth))
-            file = io.BufferedReader(cast(io.RawIOBase, counted), HEAD)
-            if not (start := file.peek(HEAD)):
+            file = io.BufferedReader(_Counted(source, path, lambda: bar.update(raw.tell() - bar.n), depth > 0), HEAD)
+            if not (head := file.peek(HEAD)[:HEAD]):
                 raise StudyError(f"{path} is empty.")
-            for mark, what in _NO_TABLES.items():
-                if start.startswith(mark):
-                    raise StudyError(f"{path} is {what}. Save or unpack it as .csv, .xlsx or another table.")
-            if start.startswith(_ZIP) and not depth and (entry := _only_table(path, raw)):
+            if what := next((what for mark, what in _NO_TABLES.items() if head.startswith(mark)), None):
+                raise StudyError(f"{path} is {what}. Save or unpack it as .csv, .xlsx or another table.")
+            if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) and not depth and (entry := _only_table(path, raw)):
                 source, name = entry, PurePosixPath(entry.name).name
-            elif unpack := next((unpack for mark, unpack in _PACKED.items() if start.startswith(mark)), None):
-                source = unpack(file)
+            elif head.startswith((b"\x1f\x8b", b"BZh")):
+                source = cast(IO[bytes], bz2.BZ2File(file) if head.startswith(b"BZh") else gzip.GzipFile(fileobj=file))
                 name = re.sub(r"\.(gz|bz2)$", "", name, flags=re.I)
             else:
-                yield Unpacked(file, name, depth > 0)
+                yield Unpacked(file, head, name, depth > 0)
                 return
     raise StudyError(f"{path} is packed more than {_MAX_DEPTH - 1} times over.")
+
+
+def seekable(path: Path) -> IO[bytes]:
+    """Open a file that is to be read in any order: a copy without a name, if it is packed."""
+    with unpacked(path) as opened:
+        if not opened.packed:
+            return path.open("rb")
+        copy = tempfile.TemporaryFile()  # noqa: SIM115  # whoever reads it closes it
+        shutil.copyfileobj(opened.file, copy)
+        copy.seek(0)
+        return copy
 
 
 class _Counted(io.RawIOBase):
@@ -148,17 +148,18 @@ class _Counted(io.RawIOBase):
 
 def _only_table(path: Path, file: IO[bytes]) -> IO[bytes] | None:
     """Open the one entry of a zip archive that is no folder and no note of a Mac; None for a spreadsheet."""
+    at = file.tell()
     try:
         archive = zipfile.ZipFile(file)
         files = [(info, PurePosixPath(info.filename)) for info in archive.infolist() if not info.is_dir()]
         if any(info.filename in ("mimetype", "[Content_Types].xml") for info, _ in files):
-            file.seek(min(HEAD, path.stat().st_size))  # where it was
+            file.seek(at)
             return None
         tables = [info for info, name in files if "__MACOSX" not in name.parts and not name.name.startswith(".")]
         if len(tables) != 1:
-            shown = ", ".join(repr(info.filename) for info in tables[:10]) + (" ..." if len(tables) > 10 else "")
+            shown = ", ".join(repr(info.filename) for info in tables[:10]) or "none"
             raise StudyError(
-                f"{path} holds {len(tables):,} files, and one table was expected: {shown or 'none'}. "
+                f"{path} holds {len(tables):,} files, and one table was expected: {shown}. "
                 "Unpack it, and name the table's own file."
             )
         if tables[0].flag_bits & 1:

@@ -19,8 +19,7 @@ from lib import config
 from lib.clean.masking import Masker
 from lib.clean.texts import clean_text, fold
 from lib.collect.cells import fields, is_known
-from lib.collect.mapping import Columns, TableMapping, left_out, to_product
-from lib.collect.merging import merge
+from lib.collect.mapping import Columns, TableMapping, left_out, merge, to_product
 from lib.collect.rows import FileKeys, Layout, Row, Table, read_rows
 from lib.collect.table import TableSource
 from lib.collect.unpacking import unpacked
@@ -38,7 +37,7 @@ PLAIN = {
 }
 """What a product may have, and the columns that are looked for where nobody says more."""
 
-_SHOWN = 40  # columns of a table that a message lists
+_SHOWN, _SHOWN_NAME = 40, 80  # columns of a table that a message lists, and characters of each
 _PEEKED = 1000  # rows of JSON lines whose fields are taken for the table's columns
 _NO_CATEGORY = "\0"  # new products have no category; no table has a column of this name
 _VARIANTS = 1000  # rows that follow one another and are merged into one product
@@ -198,7 +197,7 @@ def find_columns(
     more = f" and {len(has) - _SHOWN:,} more" if len(has) > _SHOWN else ""
     field = next((field for field in lacking if field != "product_id"), "brand")
     lines += [
-        f"Its columns are {list(has[:_SHOWN])}{more}.",
+        f"Its columns are {[name[:_SHOWN_NAME] for name in has[:_SHOWN]]}{more}.",
         f"Say which to take with --column {field}=COLUMN, or --without {field} if the products have none.",
         *([hint] if hint else []),
     ]
@@ -221,6 +220,8 @@ def layout_of(table: Path, **said: object) -> Layout:
     StudyError
         If there is no such file, or a key is wrong.
     """
+    if table.exists() and not table.is_file():
+        raise StudyError(f"{table}: expected a table's file, found a folder or a device.")
     if not table.is_file():
         beside = [path.name for path in table.parent.iterdir()] if table.parent.is_dir() else []
         raise StudyError(f"There is no table {table}.{nearest(table.name, beside)}")
@@ -357,10 +358,10 @@ def _open(table: Path, wanted: Wanted) -> tuple[Iterator[Row | Reject], TableMap
             opened = _peeked(read_rows(table, _fitting(table, usual.layout), asked))
     if opened is None or usual is None or not is_known(usual.columns.id, opened.fields or ()):
         opened = _peeked(read_rows(table, wanted.layout, asked))
-    if not opened.fields:
-        raise StudyError(f"{table} holds no product.")
-    columns = find_columns(table, opened.fields, wanted.columns, opened.hint)
-    title = next((name for name in titles if is_known(name, opened.fields)), None)
+    columns = {field: names[0] for field, names in wanted.columns.items()}
+    if has := opened.fields:  # else nothing but rejects comes
+        columns = find_columns(table, has, wanted.columns, opened.hint)
+    title = next((name for name in titles if is_known(name, has or ())), None)
     mapped = Columns(id=columns.pop("product_id"), category=_NO_CATEGORY, **{"title": title} | columns)
     same = {key: getattr(usual, key) for key in ("missing", "language", "leave_out_rows")} if usual else {}
     return opened.rows, TableMapping(columns=mapped, image_name=wanted.image_name, **same)

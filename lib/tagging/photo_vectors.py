@@ -58,7 +58,7 @@ def with_features(chunks: Iterator[Chunk], path: Path, tagger: Tagger) -> Iterat
     try:
         features: Features = np.load(existing(path), mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise StudyError(f"{path} is not a NumPy array of numbers: {error}.") from error
+        raise StudyError(f"{path} is not a NumPy array of numbers: {str(error).rstrip('.')}.") from error
     if wanted is None or features.ndim != 2 or features.shape[1] != wanted.dimension:
         expected = f"vectors of {wanted.dimension} numbers" if wanted else "no photos at all"
         raise StudyError(f"{path}: this tagger reads {expected}. Found an array of the shape {features.shape}.")

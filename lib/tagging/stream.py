@@ -1,6 +1,7 @@
 """From a table of new products to a table of tags, some rows at a time: a million rows need the memory of a few."""
 
 import csv
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -150,7 +151,7 @@ class Job:
     @property
     def rejects_path(self) -> Path:
         """Where rejects go."""
-        return self.rejects or self.output.with_name(f"{self.output.stem}.rejects.csv")
+        return self.rejects or self.output.parent / f"{self.output.stem}.rejects.csv"
 
 
 @dataclass
@@ -247,18 +248,22 @@ def tag_table(job: Job) -> Summary:
     named = {"brand": "brand that the tagger knows", "text": "text", "image": "usable photo"}
     nothing = "no " + ", no ".join(named[name] for name in tagger.inputs)
     begun = time.monotonic()
-    with open_table(job.rejects_path, REJECT_COLUMNS, job.raw) as reject:
-        with suppress(_NoProduct), open_table(job.output, Tagged._fields, job.raw) as write:
-            for chunk in chunks:
-                tags = tagger.tag(chunk.products) if chunk.ids else None
-                decided = decide(tagger, tags, chunk.ids, thresholds, smallest, job.max_candidates) if tags else []
-                rows = [row for row in decided if row.inputs]
-                empty = [Reject(row.product_id, NO_INPUT, nothing) for row in decided if not row.inputs]
-                rejects = [*chunk.rejects, *empty]
-                summary.escaped += write(rows)
-                summary.escaped += reject([(one.product_id or "", one.reason, one.detail) for one in rejects])
-                summary.add(rows, rejects)
-            if not summary.products:
+    with whole(job.rejects_path) as rejected:
+        with suppress(_NoProduct), whole(job.output) as tagged:
+            with (
+                open_table(tagged, job.output.suffix, Tagged._fields, job.raw) as write,
+                open_table(rejected, job.rejects_path.suffix, REJECT_COLUMNS, job.raw) as reject,
+            ):
+                for chunk in chunks:
+                    tags = tagger.tag(chunk.products) if chunk.ids else None
+                    decided = decide(tagger, tags, chunk.ids, thresholds, smallest, job.max_candidates) if tags else []
+                    rows = [row for row in decided if row.inputs]
+                    empty = [Reject(row.product_id, NO_INPUT, nothing) for row in decided if not row.inputs]
+                    rejects = [*chunk.rejects, *empty]
+                    summary.escaped += write(rows)
+                    summary.escaped += reject([(one.product_id or "", one.reason, one.detail) for one in rejects])
+                    summary.add(rows, rejects)
+            if not summary.products:  # both files are closed: a disk that is full was met before either has its name
                 raise _NoProduct
         if not summary.products and not summary.rejects:
             raise StudyError(f"{job.table} holds no product. Nothing is written.")
@@ -282,10 +287,11 @@ def _chunks(job: Job, tagger: Tagger, notices: Counter[str]) -> Iterator[Chunk]:
         raise StudyError("--images and --features: expected one of the two.")
     if (job.images or job.features) and ("image" not in tagger.inputs or backbone is None):
         raise StudyError(f"{job.model} does not look at photos. It reads {', '.join(tagger.inputs)}.")
-    if len({path.resolve() for path in (job.table, job.output, job.rejects_path)}) < 3:
-        raise StudyError("The table, the output and the rejects should be three different files.")
-    if any(path.resolve().is_relative_to(job.model.resolve()) for path in (job.output, job.rejects_path)):
-        raise StudyError(f"{job.model} is the tagger's folder, which must stay as it is. Write the output elsewhere.")
+    _check_outputs(job)
+    if "product_id" in job.without:
+        raise StudyError(
+            "--without product_id: every product needs an id; --column product_id=COLUMN names its column."
+        )
     if job.max_candidates < 1:
         raise StudyError(f"--max-candidates: expected 1 or more. Got {job.max_candidates}.")
     image_name = usual.image_name if usual and "image" not in job.columns else None
@@ -302,6 +308,19 @@ def _chunks(job: Job, tagger: Tagger, notices: Counter[str]) -> Iterator[Chunk]:
     weights = job.weights or known_weights(tagger.about.catalogue, backbone)
     network = photo_vectors.network_of(backbone, weights, len(open_photos(job.images)))
     return photo_vectors.with_photos(read_chunks(job.table, wanted, tagger, PART, notices), job.images, network)
+
+
+def _check_outputs(job: Job) -> None:
+    """Refuse names that cannot be written, or that stand for something that is read."""
+    for path in (job.output, job.rejects_path):
+        if path.suffix not in (".csv", ".parquet"):
+            raise StudyError(f"{path}: expected a name that ends in .csv or .parquet.")
+        refuse_folder(path)
+    table, model, *outputs = (Path(os.path.realpath(p)) for p in (job.table, job.model, job.output, job.rejects_path))
+    if len({table, *outputs}) < 3:
+        raise StudyError("The table, the output and the rejects should be three different files.")
+    if any(path.is_relative_to(model) for path in outputs):
+        raise StudyError(f"{job.model} is the tagger's folder, which must stay as it is. Write the output elsewhere.")
 
 
 def known_weights(catalogue: str, backbone: Backbone) -> Path | None:
@@ -360,39 +379,32 @@ def decide(
 
 
 @contextmanager
-def open_table(path: Path, columns: Sequence[str], raw: bool = False) -> Iterator[Write]:
-    """Write a table in pieces, as CSV or Parquet by the end of its name; whole or not at all.
+def open_table(path: Path, suffix: str, columns: Sequence[str], raw: bool = False) -> Iterator[Write]:
+    """Write a table in pieces.
 
     Parameters
     ----------
+    suffix
+        `.csv` or `.parquet`.
     raw
         Whether cells of CSV that begin like a formula are left as they are. Those of Parquet always are.
-
-    Raises
-    ------
-    StudyError
-        If its name ends otherwise, it is that of a folder, or it cannot be written.
     """
-    if path.suffix not in (".csv", ".parquet"):
-        raise StudyError(f"{path}: expected a name that ends in .csv or .parquet.")
-    refuse_folder(path)
-    with whole(path) as partial:
-        if path.suffix == ".parquet":
-            with _parquet(partial, columns) as write:
-                yield write
-        else:
-            with partial.open("w", encoding="utf-8", newline="") as file:
-                # A writer puts quotes around a line break if it ends lines with one of its kind.
-                lines = SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n"))
-                writer = csv.writer(lines, lineterminator="\r\n")
-                writer.writerow(columns)
+    if suffix == ".parquet":
+        with _parquet(path, columns) as write:
+            yield write
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        # A writer puts quotes around a line break if it ends lines with one of its kind.
+        lines = SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n"))
+        writer = csv.writer(lines, lineterminator="\r\n")
+        writer.writerow(columns)
 
-                def write_csv(rows: Sequence[Cells]) -> int:
-                    safe = rows if raw else [tuple(map(escape, row)) for row in rows]
-                    writer.writerows(safe)
-                    return sum(a is not b for a, b in zip(chain(*rows), chain(*safe), strict=True))
+        def write_csv(rows: Sequence[Cells]) -> int:
+            safe = rows if raw else [tuple(map(escape, row)) for row in rows]
+            writer.writerows(safe)
+            return sum(a is not b for a, b in zip(chain(*rows), chain(*safe), strict=True))
 
-                yield write_csv
+        yield write_csv
 
 
 def escape(cell: object) -> object:

@@ -157,14 +157,16 @@ def tour(catalogue: str) -> int:
     from lib.analysis import business
     from lib.training import kept, stage
     from lib.training.run import do_run
+    from lib.training.runs import study_of
 
     if build_dir(catalogue, "tagger").exists():
         print(f"'{catalogue}' has a tagger already. {NEXT}")
         return 0
     if status := follow([f"image@{catalogue}", f"text@{catalogue}"]):
         return status
-    params, run = load_params(), business.deployed_run(catalogue)
-    variant = params.business.variant
+    params, run = study_of(catalogue), business.deployed_run(catalogue)
+    if (variant := params.business.variant) not in params.variants:
+        raise StudyError(f"Nothing can be deployed on '{catalogue}': it lacks the inputs of two parts of `{variant}`.")
     (planned,) = stage.plan(catalogue, [variant], [run])
     print(f"One run of `{variant}`, which takes about a minute, and its promises ...", flush=True)
     folder = kept.make(

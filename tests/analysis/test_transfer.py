@@ -106,7 +106,7 @@ def made(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STUDY_ROOT", str(root))
         tiny.write(root, others=OTHERS)
-        manifest = {"weights_sha256": "0", "dimension": 8}
+        manifest = {"weights_sha256": "0" * 64, "dimension": 8}
         files.write_json(root / "build/tiny/image/manifest.json", manifest)
         tiny.train_best()
         other(root)
@@ -186,7 +186,7 @@ def test_labels_of_test_products_have_no_say(pair_root):
 
 
 def test_photos_of_another_backbone_are_not_shown_to_the_source(changed):
-    files.write_json(changed / "build/other/image/manifest.json", {"weights_sha256": "1", "dimension": 8})
+    files.write_json(changed / "build/other/image/manifest.json", {"weights_sha256": "1" * 64, "dimension": 8})
     pair = transfer.open_pair("other")
     assert not pair.comparable
     assert pair.target.readable.image is None
@@ -197,7 +197,7 @@ def test_photos_of_another_backbone_are_not_shown_to_the_source(changed):
 def test_a_target_without_photos_is_tagged_by_its_words(changed):
     folder = changed / "build/other/image"
     np.save(folder / "features.npy", np.zeros((len(np.load(folder / "features.npy")), 0), np.float16))
-    files.write_json(folder / "manifest.json", {"weights_sha256": "0", "dimension": 0})
+    files.write_json(folder / "manifest.json", {"weights_sha256": "0" * 64, "dimension": 0})
     assert transfer.hindrance("other") is None
     pair = transfer.open_pair("other")
     assert pair.target.products.image is None

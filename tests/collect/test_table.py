@@ -228,7 +228,7 @@ def test_a_file_that_is_missing_or_a_folder_or_where_a_folder_should_be(mine):
 
 
 def test_a_line_that_never_ends(mine, monkeypatch):
-    monkeypatch.setattr("lib.collect.json_text.MAX_LINE", 100)
+    monkeypatch.setattr("lib.collect.nested.MAX_LINE", 100)
     assert mine.message(b"{" * 1000, "products.jsonl") == "products.jsonl: line 1 is longer than 100 characters."
 
 

@@ -229,7 +229,6 @@ ABOUTS = {
     "no backbone": (lambda c: c.update(backbone=None), r"expected a `backbone`, for the model reads photos"),
     "no dimension": (lambda c: c["backbone"].update(dimension=0), r"backbone\.dimension: .* greater than 0"),
     "another dimension": (lambda c: c["backbone"].update(dimension=8), r"not of one tagger"),
-    "weights of no file": (lambda c: c["backbone"].update(weights_sha256="x"), r"backbone\.weights_sha256"),
 }
 
 

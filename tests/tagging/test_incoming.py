@@ -1,6 +1,7 @@
 """Tables of new products in any form, and those of the catalogue's own form as the study reads them."""
 
 import json
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -330,6 +331,23 @@ def test_a_table_that_cannot_be_read_so_names_the_option(shop, tmp_path, capsys,
     assert "`" not in said
     assert "catalogue's file" not in said
     assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("row", ['{"product_id": ' + "[" * 1000 + "]" * 1000 + "}", '{"product_id": 1', "7"])
+def test_a_table_of_nothing_but_rejects_says_why(tagged, tmp_path, row):
+    with pytest.raises(StudyError, match=r"can be tagged; .*\n  invalid record: 2, such as \(line 1: "):
+        tagged(f"{row}\n{row}\n", "new.jsonl", format="jsonl")
+    assert len(pd.read_csv(tmp_path / "tagged.rejects.csv")) == 2
+
+
+@pytest.mark.parametrize("kind", ["folder", "loop", "pipe"])
+def test_a_table_that_is_no_file_is_one_message(tagged, tmp_path, kind):
+    path = tmp_path / "new.csv"
+    {"folder": path.mkdir, "loop": lambda: path.symlink_to(path), "pipe": lambda: os.mkfifo(path)}[kind]()
+    with pytest.raises(
+        StudyError, match=r"new\.csv: expected a table's file, found a folder or a device|There is no table"
+    ):
+        tagged(None)
 
 
 def test_help_names_every_option(capsys):

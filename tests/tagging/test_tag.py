@@ -1,9 +1,11 @@
 """`python -m lib.tag`: a table of new products goes in, tags come out, and what does not fit is said in one message."""
 
 import csv
+import errno
 import itertools
 import re
 import zipfile
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import made_tagger
@@ -330,7 +332,9 @@ def test_the_command_says_what_it_did(shop, new, tmp_path, capsys):
         (["--images", "nowhere"], "There are no photos in nowhere"),
         (["-o", "out.xlsx"], "ends in .csv or .parquet"),
         (["-o", "new.csv/out.csv"], "Cannot write new.csv/out.rejects.csv: (Not a directory|File exists)"),
-        (["-o", "n" * 300 + ".csv"], "Cannot write n+.rejects.csv: File name too long"),
+        (["-o", "n" * 300 + ".csv"], "Cannot write n+.csv: File name too long"),
+        (["-o", "."], "expected a name that ends in .csv or .parquet"),
+        (["--without", "product_id"], "--without product_id: every product needs an id"),
         (["--max-candidates", "0"], "--max-candidates: expected 1 or more. Got 0"),
         (["--images", "a", "--features", "b"], "one of the two"),
     ],
@@ -372,6 +376,24 @@ def test_a_folder_is_never_taken_for_an_output(shop, new, tmp_path, capsys, monk
     for name in ("a.csv", "a.parquet", "link.csv"):
         assert (tmp_path / name / "thesis.txt").read_text() == "years of work"
     assert files(tmp_path) == ["a.csv", "a.parquet", "link.csv"]
+
+
+def test_a_disk_that_fills_up_with_the_last_byte_leaves_neither_table(shop, new, tmp_path, capsys, monkeypatch):
+    new.to_csv(tmp_path / "new.csv", index=False)
+    opened = stream.open_table
+
+    @contextmanager
+    def fill_up(path, suffix, columns, raw):
+        with opened(path, suffix, columns, raw) as write:
+            yield write
+        if columns == stream.REJECT_COLUMNS:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(stream, "open_table", fill_up)
+    assert tag.main(arguments(tmp_path / "new.csv", tmp_path / "out.csv")) == 1
+    assert "Cannot write" in (said := capsys.readouterr().err)
+    assert "No space left on device" in said
+    assert files(tmp_path) == []
 
 
 def test_nothing_is_written_into_the_taggers_folder(shop, new, tmp_path, capsys):

@@ -87,7 +87,7 @@ def test_what_stands_beside_a_product_does_not_change_what_is_said_of_it(name):
     products, model = shop(rows=30, seed=1)[0], trained(name)
     alone = [model.predict(products.take(np.array([row]))).levels for row in range(30)]
     for together, *each in zip(model.predict(products).levels, *alone, strict=True):
-        np.testing.assert_allclose(together, np.concatenate(each), atol=5e-3)
+        np.testing.assert_allclose(together, np.concatenate(each), atol=8e-3)
 
 
 @every_model
