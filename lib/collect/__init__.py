@@ -2,9 +2,10 @@
 
 `rows` reads a table's file, `cells` and `paths` what stands in a cell, and `mapping` makes products of rows; `table`
 and `sites` are the kinds of source. Whatever the kind, this module counts, refuses what is too bad with a `survey` of
-the category paths, and writes.
+the category paths, and writes. `measure` and `recognise` look at the first rows of a table that nobody has described;
+`lib.check` writes `catalogues/NAME.yaml` for it.
 
-rows | cells | paths | mapping | measure | survey | table, sites | collect
+rows | cells | paths | mapping | survey | table, sites | collect | measure | recognise
 """
 
 import hashlib

@@ -33,7 +33,7 @@ WITHOUT_LEVEL = "incomplete category path"
 _MAX_ESCAPES = 3  # times that entities may have been escaped
 _BROKEN_LIST = re.compile(r"[\[{]+\s*[\"'{]|\{\s*\d")
 _ESCAPED = re.compile(r"\\(?=[,;|/>»›])")
-_LEADING_ID = re.compile(r"(\d+)\s*[-–—:]\s+(?=\S)")
+LEADING_ID = re.compile(r"(\d+)\s*[-–—:]\s+(?=\S)")
 WHOLE_NUMBER = re.compile(r"(\d+)(?:\.0+)?")
 _ID_LINE = re.compile(r"^([^\s,;\"]+)\s+-\s+(?=\S)")
 
@@ -154,7 +154,7 @@ def _id(text: str) -> str:
 
 def _named(name: str, rule: CategoryRule, ids: Ids) -> str:
     name = unescaped(_ESCAPED.sub("", name)).strip()
-    if (found := _LEADING_ID.match(name)) and (rule.leading_ids or found[1] in ids):
+    if (found := LEADING_ID.match(name)) and (rule.leading_ids or found[1] in ids):
         return name[found.end() :].strip()
     return name
 

@@ -3,119 +3,79 @@
 A few facts about the exports of shops and public data sets, and what columns are called, stand in `forms.yaml`. All
 else is measured from the first rows: which column is unique, which is a path, what parts its names, how deep it is.
 
-columns (what they hold) | measure (category paths) | recognise | draft (the catalogue's file)
+measure (columns, category paths) | recognise; `lib.check` writes the catalogue's file, from `catalogue.yaml.j2`
 """
 
-import re
-from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lib.collect.cells import first_address
-from lib.collect.columns import Column, Feed, Unrecognised, joined, strings_of, tokens, told
-from lib.collect.measure import FACTS, Form, Paths, form_of, is_id_alone, measure_levels, measure_path
+import pandas as pd
+
+from lib.collect.measure import FACTS, Feed, Form, Paths, measure_columns, measure_levels, measure_path, tokens
 from lib.collect.paths import folded
+from lib.exceptions import StudyError
 
 NAMELESS = (
     "Its categories are ids without names. Put a file that names them beside the table, such as Google's "
     "taxonomy-with-ids.en-US.txt, or `categories.csv` with lines such as `212,Home > Kitchen`, and look again."
 )
 _SHOWN = 40  # columns that a message lists
-_TRIED = 1_000  # products on which columns are compared
-_PRICE = re.compile(r"\d+[.,]\d{1,2}")
-_ADDRESS = re.compile(r"(?:https?:)?//\S")
-_PHOTO = re.compile(r".+\.(?:jpe?g|png|webp|gif|avif|tiff?|bmp)(?:\?.*)?", re.IGNORECASE)
-_PROSE = re.compile(r"\S\s+\S|[^\W\d_a-zA-Z]{2}")  # several words, or letters of a script that may have no spaces
+_TRIED = 1_000  # products on which columns of categories are compared
+
+_CAN_BE = {
+    "id": "filled >= 0.99 and unique >= @least and length <= 100 and price < 0.5",
+    "image": "photo >= 0.5 or address >= 0.5",
+    "brand": "filled >= 0.02 and length <= 80",
+    "title": "filled >= 0.3 and (unique >= 0.3 or distinct >= 30) and length <= 200 and address < 0.5",
+    "description": "filled >= @least and prose >= 0.5 and address < 0.5",
+}
+"""What a column of a role holds (`lib.collect.measure.measure_columns`)."""
+_UNNAMED = {
+    "id": ("blanks == 0 and photo < 0.5", "address", True),
+    "image": ("photo >= 0.5", "photo", False),
+    "description": ("length > 0", "length", False),
+    "title": ("prose >= 0.5", "unique", False),
+}
+"""Which of them is taken if none is called so, and the measure by which it is the first, or the last."""
 
 
 class Roles:
     """Chooses columns: by the names that a form gives, or else by usual names, and always by what they hold."""
 
     def __init__(self, feed: Feed, form: Form) -> None:
-        self.feed, self.form = feed, form
-        self.columns = {name: column for name in feed.names if (column := feed.column(name)).held}
-        self.chosen: dict[str, Column] = {}
-        wanted = {role: [tokens(name) for name in names] for role, names in FACTS["names"].items()}
-        self._ranks: dict[str, dict[str, int]] = {role: {} for role in wanted}
-        for name in self.columns:
-            words = tokens(name)
-            exact = {
-                role: [*map("".join, names)].index("".join(words))
-                for role, names in wanted.items()
-                if "".join(words) in map("".join, names)
-            }
-            parts = {
-                role: len(names) + rank
-                for role, names in wanted.items()
-                for rank, of in reversed([*enumerate(names)])
-                if of in (words[: len(of)], words[-len(of) :])
-            }
-            for role, rank in (exact or parts).items():
-                self._ranks[role][name] = rank
+        self.form = form
+        self.texts = pd.DataFrame({name: feed.texts(name) for name in feed.names}, dtype=object)
+        self.facts = measure_columns(self.texts)
+        self.chosen: dict[str, str] = {}
+        found = [
+            (name, role, "".join(of) != "".join(words), rank)
+            for name, words in zip(self.facts.index, map(tokens, self.facts.index), strict=True)
+            for role, names in FACTS["names"].items()
+            for rank, of in enumerate(map(tokens, names))
+            if "".join(of) == "".join(words) or of in (words[: len(of)], words[-len(of) :])
+        ]
+        called = pd.DataFrame(found, columns=["name", "role", "part", "rank"])
+        called = called[called["part"] == called.groupby("name")["part"].transform("min")]  # a whole name is worth more
+        called = called.sort_values(["part", "rank"], kind="stable")
+        self.named = {role: list(dict.fromkeys(called[called["role"] == role]["name"])) for role in FACTS["names"]}
+        for role, names in form.columns.items():
+            there = sorted(self.facts.index, key=lambda name: name not in names)  # `node` is also `node[0].value`
+            self.named[role] = [name for of in names for name in there if tokens(name) == tokens(of)]
 
-    def named(self, role: str) -> list[Column]:
-        """Return the columns that are called like a role, the best name first, but for those that have another."""
-        taken = [column.name for column in self.chosen.values()]
-        if role in self.form.columns:
-            there = {joined(name): name for name in reversed(self.columns)}
-            exact = [name if name in self.columns else there.get(joined(name)) for name in self.form.columns[role]]
-            names = [name for name in dict.fromkeys(exact) if name]
-        else:
-            names = sorted(self._ranks[role], key=self._ranks[role].__getitem__)
-        return [self.columns[name] for name in names if name not in taken]
+    def fit(self, role: str, least: float = 0) -> pd.DataFrame:
+        """Return the columns that can be it, of those that have no role yet."""
+        return self.facts.drop(list(self.chosen.values())).query(_CAN_BE[role], local_dict={"least": least})
 
-    def choose(self, role: str, fits: Callable[[Column], bool], best: Callable[[list[Column]], Column | None]) -> None:
+    def choose(self, role: str, least: float = 0, unnamed: bool = True) -> bool:
         """Choose the first column of a role's name that can be it, or the best of all others."""
-        found: Column | None = next(filter(fits, self.named(role)), None)
-        if found is None and role not in self.form.columns:
-            free = [column for column in self.columns.values() if column not in self.chosen.values()]
-            found = best([column for column in free if fits(column)])
-        if found is not None:
-            self.chosen[role] = found
-
-
-def _no_rows(feed: Feed, form: Form) -> dict[str, list[str]]:
-    """Leave out rows that are no products, and return the values that say so."""
-    out: dict[str, list[str]] = {}
-    for name, begin in form.no_rows.items():
-        for column in [feed.column(there) for there in feed.names if joined(there) == joined(name)]:
-            values = sorted({text for text in column.held if folded(text).startswith(begin.casefold())})
-            kept = [row for row, text in zip(feed.rows, column.texts, strict=True) if text not in values]
-            if values and kept:
-                feed.rows, out[column.name] = kept, values
-    return out
-
-
-def _is_id(column: Column, several: bool) -> bool:
-    return (
-        column.filled >= 0.99
-        and (several or column.unique >= 0.98)
-        and column.length <= 100
-        and column.share(_PRICE.fullmatch) < 0.5
-    )
-
-
-def _is_photo(column: Column) -> bool:
-    def shows(text: str) -> bool:
-        first = ""
-        with suppress(ValueError):
-            first = first_address(text, column.name) or ""
-        return bool(_ADDRESS.match(first) or _PHOTO.fullmatch(first))
-
-    return column.share(shows) >= 0.5
-
-
-def _is_text(column: Column) -> bool:
-    return column.share(_PROSE.search) >= 0.5 and column.share(_ADDRESS.match) < 0.5
-
-
-def _is_title(column: Column) -> bool:
-    repeated = column.unique < 0.3 and column.distinct < 30
-    return column.filled >= 0.3 and not repeated and column.length <= 200 and column.share(_ADDRESS.match) < 0.5
-
-
-# All together
+        fit = self.fit(role, least)
+        names = [name for name in self.named[role] if name in fit.index]
+        if unnamed and not names and role in _UNNAMED and role not in self.form.columns:
+            which, by, ascending = _UNNAMED[role]
+            names = list(fit.query(which).sort_values(by, ascending=ascending, kind="stable").index)
+        if names:
+            self.chosen[role] = names[0]
+        return bool(names)
 
 
 @dataclass(frozen=True)
@@ -129,7 +89,9 @@ class Recognised:
     form
         Which form it has.
     columns
-        What was found, by role: `id`, `title`, `description`, `brand` and `image`.
+        Its columns, by role: `id`, `title`, `description`, `brand` and `image`.
+    facts
+        What was measured of all columns.
     paths
         Its categories.
     out
@@ -138,7 +100,8 @@ class Recognised:
 
     feed: Feed
     form: Form
-    columns: dict[str, Column]
+    columns: dict[str, str]
+    facts: pd.DataFrame
     paths: Paths
     out: dict[str, list[str]]
 
@@ -148,109 +111,73 @@ def recognise(path: Path) -> Recognised:
 
     Raises
     ------
-    Unrecognised
+    StudyError
         If it cannot be told what tells its products apart, what describes them, or what their categories are.
     """
-    feed = Feed.read(path)
-    form = form_of(feed.names)
-    out = _no_rows(feed, form)
+    feed = Feed.of(path)
+    form, out = Form.of(feed.names), dict[str, list[str]]()
+    marks = {tokens(name): begin.casefold() for name, begin in form.no_rows.items()}
+    for name in [name for name in feed.names if tokens(name) in marks]:
+        texts = feed.texts(name)
+        values = {text for text in texts if text and folded(text).startswith(marks[tokens(name)])}
+        kept = [row for row, text in zip(feed.rows, texts, strict=True) if text not in values]
+        if values and kept:
+            feed.rows, out[name] = kept, sorted(values)
     roles = Roles(feed, form)
-    roles.choose("id", lambda c: _is_id(c, form.several), _best_id)
-    if "id" not in roles.chosen and (variants := _of_variants(roles)):
-        roles.chosen["id"] = variants
-    if "id" not in roles.chosen:
-        called = [f"'{c.name}' is {c.told.replace('products', 'rows')}." for c in roles.named("id")[:3]]
-        raise _nothing("tells each product from all others", "id", "sku", feed, form, called)
-    identity = roles.chosen["id"].name
-    if roles.chosen["id"].unique < 1:
+    # What is called an id and is not unique is one of variants; collecting says so if rows of one id contradict.
+    if not roles.choose("id", 0 if form.several else 0.98) and not roles.choose("id", 0.1, unnamed=False):
+        more = "An id should be there in every row, and in one product alone. Add a column of it once, and keep it.\n"
+        raise _nothing("tells each product from all others", "id: sku", feed, form, more)
+    identity = roles.chosen["id"]
+    if roles.facts["unique"][identity] < 1:
         feed.merge(identity)
         roles = Roles(feed, form)
-    roles.chosen["id"] = roles.columns[identity]
-    roles.choose("image", _is_photo, lambda free: next((c for c in free if c.share(_PHOTO.fullmatch) >= 0.5), None))
-    roles.choose("brand", lambda c: c.filled >= 0.02 and c.length <= 80, lambda free: None)
-    paths = _paths(roles)
-    taken = {*(column for column in paths.columns.values())} if paths else set()
-    for name in taken:
-        roles.columns.pop(name, None)
-    roles.choose("title", _is_title, lambda free: None)
-    described = roles.named("description")
-    roles.choose(
-        "description",
-        lambda c: c.filled >= min(0.5, max((of.filled for of in described if _is_text(of)), default=0)) and _is_text(c),
-        lambda free: max(free, key=lambda c: c.length, default=None),
-    )
+        roles.chosen["id"] = identity
+    roles.choose("image")
+    roles.choose("brand")
+    paths = _paths(feed, roles)
+    if paths:
+        roles.facts = roles.facts.drop(list(set(paths.columns.values())))
+    roles.choose("title", unnamed=False)
+    called = roles.fit("description").filter(roles.named["description"], axis="index")
+    roles.choose("description", least=min(0.5, called["filled"].max() if len(called) else 0))
     if "title" not in roles.chosen:
-        roles.choose("title", _is_title, lambda free: max(filter(_is_text, free), key=lambda c: c.unique, default=None))
+        roles.choose("title")
     if not {"title", "description"} & roles.chosen.keys():
-        raise _nothing("describes or names products", "description", "text", feed, form)
-    if paths is None or paths.ids_alone > 0.5:
-        raise _nothing("holds categories", "category", "category", feed, form, [NAMELESS] if paths else [])
-    if "title" in roles.chosen and "category" in paths.columns:
-        paths = measure_path(feed, paths.columns["category"], form, roles.chosen["title"].texts)
-    if paths.ids_alone:
-        column = paths.columns["category"]
-        numbers = {texts[0] for row in feed.rows if is_id_alone(texts := strings_of(feed.cell(row, column)))}
-        out = {**out, column: sorted(numbers, key=int)}
-    return Recognised(feed, form, roles.chosen, paths, out)
+        raise _nothing("describes or names products", "description: text", feed, form)
+    if paths is None or 2 * len(paths.unnamed) > len(paths.names):
+        raise _nothing("holds categories", "category: category", feed, form, f"{NAMELESS}\n" if paths else "")
+    if column := paths.columns.get("category"):
+        titles = feed.texts(roles.chosen["title"]) if "title" in roles.chosen else None
+        paths = measure_path(feed, column, form, titles)
+        if paths.unnamed:
+            out[column] = sorted({*out.get(column, ()), *paths.unnamed})
+    return Recognised(feed, form, roles.chosen, roles.facts, paths, out)
 
 
-def _best_id(columns: list[Column]) -> Column | None:
-    """Return the first column without white space, or else the first of addresses, for neither is called an id."""
-    plain = [c for c in columns if not c.share(re.compile(r"\s").search) and c.share(_PHOTO.fullmatch) < 0.5]
-    return min(plain, key=lambda c: c.share(_ADDRESS.match) >= 0.5, default=None)
-
-
-def _of_variants(roles: Roles) -> Column | None:
-    """Return a column that is called an id and has one title for each, if variants have rows of their own."""
-    for title in filter(_is_title, roles.named("title")[:1]):
-        for column in roles.named("id"):
-            pairs = {pair for pair in zip(column.texts, title.texts, strict=True) if None not in pair}
-            if _is_id(column, several=True) and len(pairs) <= 1.02 * column.distinct and column.distinct > 1:
-                return column if title.distinct > 0.5 * column.distinct else None
-    return None
-
-
-def _paths(roles: Roles) -> Paths | None:
+def _paths(feed: Feed, roles: Roles) -> Paths | None:
     """Return the categories that give products the most levels."""
-    rows, form = roles.feed.rows, roles.form
-    feed = replace(roles.feed, rows=rows[:: max(len(rows) // _TRIED, 1)])
-    found = [measure_path(feed, column.name, form) for column in roles.named("category")]
-    found = [paths for paths in found if _repeats(paths, 1, 0.8)]
+    form, chosen = roles.form, set(roles.chosen.values())
+    some = replace(feed, rows=feed.rows[:: max(len(feed.rows) // _TRIED, 1)])
+    called = [name for name in roles.named["category"] if name not in chosen]
+    found = [paths for name in called if (paths := measure_path(some, name, form)).repeat(1, 0.8)]
     if "category" not in form.columns:
-        known = {paths.columns["category"] for paths in found} | {column.name for column in roles.chosen.values()}
-        for column in roles.columns.values():
-            letters = column.share(lambda text: any(map(str.isalpha, text))) >= 0.5
-            if column.name in known or not letters or column.share(_ADDRESS.match) > 0.5 or column.length > 200:
-                continue
-            paths = measure_path(feed, column.name, form, named=False)
-            if "separator" in paths.rule and paths.levels >= 1.5 and _repeats(paths, 2, 0.5):
+        known = chosen | {paths.columns["category"] for paths in found}
+        others = roles.facts.query("letters >= 0.5 and address <= 0.5 and length <= 200").index
+        for name in others.difference(list(known), sort=False):
+            paths = measure_path(some, name, form, named=False)
+            if "separator" in paths.rule and paths.levels >= 1.5 and paths.repeat(2, 0.5):
                 found.append(paths)
-        named = {column.name for role in ("title", "description") for column in roles.named(role)[:1]}
-        free = [c for c in roles.columns.values() if c not in roles.chosen.values() and c.name not in named]
-        found += [levels] if (levels := measure_levels(free)) else []
+        texts = {name for role in ("title", "description") for name in roles.named[role][:1]}
+        found += [levels] if (levels := measure_levels(roles.texts.drop(columns=list(chosen | texts)))) else []
     return max(found, key=lambda paths: round(paths.levels, 2), default=None)
 
 
-def _repeats(paths: Paths, levels: int, most: float) -> bool:
-    """Say whether products share the first levels of their paths: at most such a share of these is different."""
-    held = [names[:levels] for names in paths.names if names]
-    return bool(held) and len(set(held)) <= most * len(held)
-
-
-def _nothing(what: str, key: str, example: str, feed: Feed, form: Form, more: Sequence[str] = ()) -> Unrecognised:
+def _nothing(what: str, key: str, feed: Feed, form: Form, more: str = "") -> StudyError:
     """Say what was not found, what there is, and what to write."""
-    others = f" and {len(feed.names) - _SHOWN:,} more" if len(feed.names) > _SHOWN else ""
-    lines = [
-        f"No column of {feed.path} {what}. It was read as {told(feed.layout)}, a table of {form.name}.",
-        f"Its columns are {feed.names[:_SHOWN]}{others}.",
-        *more,
-    ]
-    if key == "id":
-        lines.append(
-            "An id should be there in every row, and in one product alone. Add a column of it once, and keep it."
-        )
-    lines.append(
-        f"If one of them does, write catalogues/NAME.yaml with its name, such as `columns: {{{key}: {example}}}`; "
+    return StudyError(
+        f"No column of {feed.path} {what}. It was read as {feed.layout.as_keys()}, a table of {form.name}.\n"
+        f"Its columns are {feed.names[:_SHOWN]}, {len(feed.names):,} in all.\n{more}"
+        f"If one of them does, write catalogues/NAME.yaml with its name, such as `columns: {{{key}}}`; "
         "docs/add-a-catalogue.md has a whole one, and explains the keys."
     )
-    return Unrecognised("\n".join(lines))

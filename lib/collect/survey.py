@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -11,9 +11,9 @@ from typing import Self
 import pandas as pd
 
 from lib.collect.cells import shortened
-from lib.collect.columns import MISSING
-from lib.collect.measure import MARKS, likely_between, likely_separator
+from lib.collect.mapping import TableMapping
 from lib.collect.paths import (
+    LEADING_ID,
     WITHOUT_LEVEL,
     CategoryRule,
     Names,
@@ -33,9 +33,55 @@ from lib.exceptions import StudyError
 OF_PATH = {CATEGORY_DEPTH, CATEGORY_ID, SHALLOW, WITHOUT_LEVEL}
 """What may be wrong with the category path of a product."""
 
+MISSING = frozenset(map(folded, TableMapping.model_fields["missing"].default))
+MARKS = (">>", "::", "->", ">", "›", "»", "→", "＞", "|", " / ", "/", "／", "\\", ":", ";", " - ", ",")
+"""What may part the names of a path, likelier ones first."""
+
+_BETWEEN = (",", "|", ";", "\n")
+_ARROWS = (">>", "->", ">", "›", "»", "→", "|")  # part names wherever they stand; others count if most paths have them
 _SELDOM_IN_NAMES = MARKS[: MARKS.index("/") + 1]  # the only hints where the separator parts some paths
 _BEGINS_WITH_ID = re.compile(r"\d+(\s*[-–—]\s+\S|$)")
 _CELL = 60  # characters of a cell that a table shows
+
+
+def share_parted(texts: list[str], mark: str) -> float:
+    """Return in which share of texts a mark parts names."""
+    return sum(len(_names(LEADING_ID.sub("", text), mark)) > 1 for text in texts) / max(len(texts), 1)
+
+
+def likely_separator(texts: list[str], marks: Sequence[str] = MARKS) -> tuple[str, float] | None:
+    """Return which of some marks parts names in most texts, and their share."""
+    shares = {mark: share_parted(texts, mark) for mark in marks}
+    enough = {mark: share for mark, share in shares.items() if share >= (0.2 if mark in _ARROWS else 0.5)}
+    return next(((m, share) for m, share in enough.items() if share >= 0.9 * max(enough.values())), None)
+
+
+def likely_between(texts: list[str], separator: str, sure: bool = True) -> tuple[str, int] | None:
+    """Return what parts several paths, and in how many texts.
+
+    In most texts that have it, all behind it begins as some text does, or follows many different names: *Sale* does, in
+    `Clothing > Shirts, Sale` and `Home > Mugs, Sale`, but not *Pans* in `Kitchen > Pots, Pans`. Where it need not be
+    `sure`, one text is enough that goes on with the beginning of another.
+    """
+    for mark in _BETWEEN:
+        if mark == separator:
+            continue
+        paths = [[_names(part, separator) for part in parting(mark).split(text)] for text in texts]
+        several = [[path for path in of if path] for of in paths if sum(map(bool, of)) > 1]
+        roots = {of[0][0] for of in paths if of[0]}
+        before: dict[str, set[str]] = {}
+        for of in several:
+            for path, behind in itertools.pairwise(of):
+                before.setdefault(behind[0], set()).add(path[-1])
+        free = roots | {name for name, others in before.items() if sure and len(others) > 2}
+        known = sum(all(path[0] in free for path in of) for of in several)
+        if known >= max(sure * 0.5 * len(several), sure * 0.02 * len(texts), 1):
+            return mark, known
+    return None
+
+
+def _names(path: str, separator: str) -> list[str]:
+    return [folded(name) for name in parting(separator).split(path) if name.strip()]
 
 
 @dataclass(frozen=True)

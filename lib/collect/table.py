@@ -164,7 +164,7 @@ def _with_files(products: Iterable[Product], images: Images, source: Path) -> It
             photo = None
             if item.image:
                 asked, example = asked + 1, item.image
-                photo = _photo(place, archive, item.image)
+                photo = _photo(place, archive, item.image.lstrip("/"))  # Magento writes `/m/a.jpg`
             if isinstance(photo, str):
                 lost = lost or f" The first that is there, '{item.image}', is {photo}."
                 yield Reject(item.record.product_id, f"{PHOTO}{photo}", f"'{item.image}'")

@@ -10,10 +10,9 @@ import pytest
 import yaml
 from made_feeds import FEEDS, PATHS, PRODUCTS, lines, table
 
-from lib.check import look, write
+from lib.check import add_to_params, look, write
 from lib.clean.clean import clean
 from lib.collect import collect
-from lib.collect.draft import add_to_params
 from lib.exceptions import StudyError
 from lib.schemas import CLEAN_PRODUCTS, read_table
 

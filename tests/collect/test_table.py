@@ -323,8 +323,9 @@ def test_no_name_and_no_link_leads_out_of_the_folder(mine):
     names = ["../secret.jpg", f"{mine.folder}/secret.jpg", "a/../../secret.jpg", "link.jpg", "out/secret.jpg"]
     rows = [row | {"photo": name} for row, name in zip(ROWS[1::2], [*names, "loop.jpg"], strict=False)]
     summary = mine.collect([*ROWS[0::2], *rows])
-    assert summary == Summary(21, 15, {"photo: outside the folder": 5, "photo: cannot be read": 1})
-    assert set(mine.rejects()["detail"]) == {f"'{name}'" for name in [*names, "loop.jpg"]}
+    assert summary == Summary(21, 15, {"photo: outside the folder": 4, "photo: cannot be read": 1})
+    below = f"{mine.folder}/secret.jpg"  # is sought below the folder, as `/m/a.jpg` is, and is not there
+    assert set(mine.rejects()["detail"]) == {f"'{name}'" for name in [*names, "loop.jpg"] if name != below}
     assert mine.products().loc[[row["sku"] for row in rows], "image"].isna().all()
 
 
