@@ -26,7 +26,7 @@ import torch
 from pydantic import Field, model_validator
 
 from lib import config, files
-from lib.config import LEVELS, Strict, validate
+from lib.config import LEVELS, Size, Strict, validate
 from lib.exceptions import StudyError
 from lib.models.base import ARRAYS, SETTINGS
 from lib.models.fusion import PathFusion, input_sets
@@ -47,7 +47,7 @@ class Backbone(Strict):
 
     settings: config.Backbone
     weights_sha256: str
-    dimension: Annotated[int, Field(ge=0)]  # 0: a catalogue without photos
+    dimension: Size
 
 
 class About(Strict):

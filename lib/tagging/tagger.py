@@ -145,9 +145,11 @@ def trained_tagger(catalogue: str, name: str, key: str, text: config.Text) -> Ta
     return Tagger(about, files.read_json(config.build_dir(catalogue, "clean", TAXONOMY)), model)
 
 
-def backbone_of(catalogue: str) -> Backbone:
-    """Return how a catalogue's photos became vectors."""
+def backbone_of(catalogue: str) -> Backbone | None:
+    """Return how a catalogue's photos became vectors; None if it has no photos."""
     manifest = files.read_json(config.build_dir(catalogue, "image", "manifest.json"))
+    if not manifest["dimension"]:
+        return None
     return Backbone(
         settings=config.load_catalogue(catalogue).image,
         weights_sha256=manifest["weights_sha256"],
