@@ -90,6 +90,15 @@ class Layout:
         """
         return {key: value for key, value in asdict(self).items() if value}
 
+    def told(self) -> str:
+        """Say how the file is read, for a message.
+
+        >>> Layout("csv", delimiter=";").told()
+        "csv, delimiter ';'"
+        """
+        keys = self.as_keys()
+        return ", ".join([str(keys.pop("format", "a table")), *(f"{key} {value!r}" for key, value in keys.items())])
+
 
 def _inside(name: str) -> str:
     if PurePath(name).is_absolute() or ".." in PurePath(name).parts:

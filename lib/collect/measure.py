@@ -115,7 +115,7 @@ class Feed:
         items = list(itertools.islice(read_rows(path, layout, set(named or ())).rows, ROWS))
         read = [item for item in items if isinstance(item, Row)]
         if not read:
-            raise StudyError(f"{path} has no row that can be read. It was read as {layout.as_keys()}.")
+            raise StudyError(f"{path} has no row that can be read. It was read as {layout.told()}.")
         counts, tags = Counter[str](), Counter[str]()
         for row in read:
             counts.update([*dict.fromkeys(_leaves(row.values))])

@@ -176,7 +176,7 @@ def _paths(feed: Feed, roles: Roles) -> Paths | None:
 def _nothing(what: str, key: str, feed: Feed, form: Form, more: str = "") -> StudyError:
     """Say what was not found, what there is, and what to write."""
     return StudyError(
-        f"No column of {feed.path} {what}. It was read as {feed.layout.as_keys()}, a table of {form.name}.\n"
+        f"No column of {feed.path} {what}. It was read as {feed.layout.told()}, a table of {form.name}.\n"
         f"Its columns are {feed.names[:_SHOWN]}, {len(feed.names):,} in all.\n{more}"
         f"If one of them does, write catalogues/NAME.yaml with its name, such as `columns: {{{key}}}`; "
         "docs/add-a-catalogue.md has a whole one, and explains the keys."
