@@ -18,6 +18,9 @@ from lib.config import LEVELS
 COLUMNS = ["figure", "variant", "decoding", "measured_on", "train_size", "metric", "value"]
 SOURCE = "Wang & Guthrie (2015), plots in the authors' repository at commit 2c9c3e8, within one percentage point"
 
+READING_ERROR = 0.01
+"""How far a published value may be from the one that was measured: bar labels are read off to a percentage point."""
+
 MODELS = (
     *("naive", "brand", "brand_text", "brand_image", "brand_text_image"),
     *("sequential", "lstm", "lstm_multitask"),
