@@ -13,6 +13,7 @@ from lib.config.variants import (
     NetworkVariant,
     PartsVariant,
     PathFusionVariant,
+    RecurrentVariant,
     SequentialVariant,
     Variant,
     without,
@@ -81,6 +82,10 @@ class Recipe(Strict):
     `brand_encoding: scalar`: the brand is one number. `frozen_trunk`: the hidden layers of a chain of perceptrons learn
     from level 1 alone, and all levels read them. `leak_own_label`: in training, a chain of LSTMs reads the level's own
     class in the place of its parent's.
+
+    Two more are where this study follows the code, and the paper says something else. `parents: all`: level 3 of a
+    chain of perceptrons sees the classes of both levels before it. `activation: sigmoid`: an LSTM squashes with the
+    logistic function where it has tanh.
     """
 
     optimizer: Literal["adadelta", "adamw"]
@@ -101,6 +106,8 @@ class Recipe(Strict):
     brand_encoding: Literal["one_hot", "scalar"] = "one_hot"
     frozen_trunk: bool = False
     leak_own_label: bool = False
+    parents: Literal["one", "all"] = "one"
+    activation: Literal["tanh", "sigmoid"] = "tanh"
 
     def requires(self, variant: Variant) -> str | None:
         """Say what a variant lacks that this recipe speaks of, if anything."""
@@ -112,6 +119,10 @@ class Recipe(Strict):
             return "'brand_encoding: scalar' needs a perceptron that reads the brand"
         if self.frozen_trunk and not isinstance(variant, SequentialVariant):
             return "'frozen_trunk: true' needs the model 'sequential'"
+        if self.parents == "all" and not isinstance(variant, SequentialVariant):
+            return "'parents: all' needs the model 'sequential'"
+        if self.activation == "sigmoid" and not isinstance(variant, RecurrentVariant):
+            return "'activation: sigmoid' needs an LSTM"
         if self.leak_own_label and not isinstance(variant, LSTMVariant):
             return "'leak_own_label: true' needs the model 'lstm'"
         if self.stop_words and "text" not in variant.inputs:

@@ -1,9 +1,10 @@
 """Chained models: each level is predicted from the product and from the class of the level before (paper, section 3.4).
 
 In training the true class of the level before is given. When predicting, a chain says for every class that it may be
-what the next level's probabilities are, and what stands here makes paths of that, and probabilities of each level. The
-chain is one of first order, given as log conditional probabilities: shape (rows, classes) for the first level, and
-(rows, parents, classes) for each other one.
+what the next level's probabilities are, and what stands here makes paths of that, and probabilities of each level. A
+chain is given as log conditional probabilities: shape (rows, classes) for the first level, and (rows, parents, classes)
+for each other one. Where level 3 sees both levels before it, its shape is (rows, classes of level 1, classes of level
+2, classes).
 """
 
 from abc import abstractmethod
@@ -30,10 +31,7 @@ class Chain(Network):
 
     @abstractmethod
     def conditional_logits(self, batch: Batch) -> list[torch.Tensor]:
-        """Return each level's logits given each class of the level before, shape (rows, parents, classes).
-
-        The first level's have shape (rows, classes).
-        """
+        """Return each level's logits given each class that it may see, of the shapes that stand above."""
 
     def conditionals(self, batch: Batch) -> list[torch.Tensor]:
         """Return the log conditional probabilities."""
@@ -77,11 +75,11 @@ def marginals(conditionals: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     >>> [round(p, 4) for p in marginals([first, second])[1][0].exp().tolist()]
     [0.3, 0.7]
     """
-    level, *rest = conditionals
-    levels = [level]
-    for table in rest:
-        level = torch.logsumexp(level[:, :, None] + table, dim=1)
-        levels.append(level)
+    joint, *rest = conditionals
+    levels = [joint]
+    for table in rest:  # all that a level sees, together with itself
+        joint = (joint if joint.ndim == table.ndim - 1 else levels[-1])[..., None] + table
+        levels.append(torch.logsumexp(joint, dim=tuple(range(1, joint.ndim - 1))))
     return levels
 
 
@@ -103,10 +101,11 @@ def beam(conditionals: Sequence[torch.Tensor], width: int, whole_path: bool = Tr
     paths = Paths(chosen[:, :, None], first.gather(1, chosen)[:, :, None])
     rows = torch.arange(len(first), device=first.device)[:, None]
     for table in rest:  # put each class of the level behind each path, and keep the best
-        scores = table[rows, paths.codes[:, :, -1]]
+        seen = paths.codes[:, :, 2 - table.ndim :]  # the last class, or both
+        scores = table[rows, *seen.unbind(2)]
         ranks = scores + paths.scores.sum(dim=2, keepdim=True) if whole_path else scores
         chosen = _best(ranks.flatten(1), width)
-        parents, classes = chosen // table.shape[2], chosen % table.shape[2]
+        parents, classes = chosen // table.shape[-1], chosen % table.shape[-1]
         paths = Paths(
             torch.cat([paths.codes[rows, parents], classes[:, :, None]], dim=2),
             torch.cat([paths.scores[rows, parents], scores.flatten(1).gather(1, chosen)[:, :, None]], dim=2),

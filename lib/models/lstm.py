@@ -101,14 +101,17 @@ class Encoder(nn.Module):
     ----------
     tokens : int
         Number of distinct tokens.
+    activation : str
+        What squashes candidates and the cell: `tanh`, or `sigmoid` (paper, section 3.3).
     """
 
-    def __init__(self, tokens: int, embedding_size: int, hidden_size: int) -> None:
+    def __init__(self, tokens: int, embedding_size: int, hidden_size: int, activation: str) -> None:
         super().__init__()
         self.embedding = nn.Parameter(torch.empty(tokens, embedding_size))
         nn.init.normal_(self.embedding, std=0.1)
         nn.init.zeros_(self.embedding[:OWN_TOKENS].detach())
         self.lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
+        self.slope, self.squash = (2, torch.tanh) if activation == "tanh" else (1, torch.sigmoid)
 
     def forward(self, packed: Packed) -> torch.Tensor:
         """Return the mean output of each row, shape (rows, hidden size)."""
@@ -117,13 +120,13 @@ class Encoder(nn.Module):
     def run(self, packed: Packed) -> Ends:
         """Read each row to its end."""
         embedded, places = self._embedded(packed.words), packed.places
-        if embedded.device.type != "cpu":
+        if embedded.device.type != "cpu" and self.squash is torch.tanh:
             sequences = PackedSequence(nn.functional.embedding(places.data, embedded), *places[1:])
             outputs, (hidden, cell) = self.lstm(sequences)
             return Ends(pad_packed_sequence(outputs, batch_first=True)[0].sum(dim=1), hidden[0], cell[0])
         weight_ih, weight_hh, bias_ih, bias_hh = self.lstm.all_weights[0]
         projected = nn.functional.linear(embedded, weight_ih, bias_ih + bias_hh)
-        ends = run_lstm(projected, places.data, places.batch_sizes, weight_hh)
+        ends = run_lstm(projected, places.data, places.batch_sizes, weight_hh, self.slope)
         return Ends(*(part[places.unsorted_indices] for part in ends))
 
     def _embedded(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -148,8 +151,8 @@ class Encoder(nn.Module):
         of_rows = nn.functional.linear(ends.hidden, weight_hh, bias_hh)
         of_tokens = nn.functional.linear(self._embedded(tokens), weight_ih, bias_ih)
         enter, forget, candidate, leave = (of_rows[:, None] + of_tokens).chunk(4, dim=2)
-        cell = forget.sigmoid() * ends.cell[:, None] + enter.sigmoid() * candidate.tanh()
-        outputs = leave.sigmoid() * cell.tanh()
+        cell = forget.sigmoid() * ends.cell[:, None] + enter.sigmoid() * self.squash(candidate)
+        outputs = leave.sigmoid() * self.squash(cell)
         return (ends.total[:, None] + outputs) / (packed.lengths[:, None, None] + 1)
 
 
@@ -165,7 +168,7 @@ class MultitaskLSTM(Network):
         assert isinstance(variant, config.LSTMMultitaskVariant)
         assert recipe is not None
         size, image_size = variant.hidden_size, 0 if image is None else len(image.mean)
-        self.encoder = Encoder(encoders["text"].count, variant.embedding_size, size)
+        self.encoder = Encoder(encoders["text"].count, variant.embedding_size, size, recipe.activation)
         self.dropout, self.input_dropout = Dropout(recipe.hidden_dropout), Dropout(recipe.input_dropout)
         self.image = nn.Linear(image_size, size) if image_size else None
         self.image_mean, self.image_scale = nn.Buffer(torch.zeros(image_size)), nn.Buffer(torch.ones(image_size))
@@ -199,7 +202,7 @@ class ChainedLSTM(Chain):
         assert isinstance(variant, config.LSTMVariant)
         assert recipe is not None
         self.tokens, self.leak_own_label = encoders["text"].count, recipe.leak_own_label
-        sizes, parents = (variant.embedding_size, variant.hidden_size), [0, *counts[:-1]]
+        sizes, parents = (variant.embedding_size, variant.hidden_size, recipe.activation), [0, *counts[:-1]]
         if self.leak_own_label:
             parents = [0, *map(max, counts[:-1], counts[1:])]
         self.encoders = nn.ModuleList(Encoder(self.tokens + extra, *sizes) for extra in parents)

@@ -18,6 +18,8 @@ class SequentialMLP(Chain):
 
     With the recipe's `frozen_trunk`, one trunk serves all levels and only level 1 trains it, as in the original code.
     (That trained level 1 first. Here all levels train at once, and levels 2 and 3 send no gradient into the trunk.)
+    A level sees the class of the level before, as in that code; with `parents: all`, level 3 sees both (paper, Figure
+    5).
     """
 
     def __init__(self, settings: Settings, encoders: Mapping[str, Encoder]) -> None:
@@ -38,18 +40,26 @@ class SequentialMLP(Chain):
             bound = (6 / (size + sum(table.shape))) ** 0.5
             nn.init.uniform_(head.weight, -bound, bound)
             nn.init.uniform_(table, -bound, bound)
+        self.grandparents = None
+        if recipe.parents == "all":
+            self.grandparents = nn.Parameter(torch.empty(counts[0], counts[2]).uniform_(-bound, bound))
 
     def forward(self, batch: Batch) -> list[torch.Tensor]:
         """Return each level's logits given the true class of the level before, shapes (rows, classes)."""
         first, *rest = self._without_parents(batch)
         true = zip(rest, self.parents, batch.codes.T[:-1], strict=True)
-        return [first, *(logits + nn.functional.embedding(codes, table) for logits, table, codes in true)]
+        second, third = (logits + nn.functional.embedding(codes, table) for logits, table, codes in true)
+        if self.grandparents is not None:
+            third = third + nn.functional.embedding(batch.codes[:, 0], self.grandparents)
+        return [first, second, third]
 
     def conditional_logits(self, batch: Batch) -> list[torch.Tensor]:
-        """Return each level's logits given each class of the level before."""
+        """Return each level's logits given each class that it may see (`lib.models.chains`)."""
         first, *rest = self._without_parents(batch)
-        every = zip(rest, self.parents, strict=True)
-        return [first, *(logits[:, None] + table for logits, table in every)]
+        second, third = (logits[:, None] + table for logits, table in zip(rest, self.parents, strict=True))
+        if self.grandparents is not None:
+            third = third[:, None] + self.grandparents[:, None]
+        return [first, second, third]
 
     def _without_parents(self, batch: Batch) -> list[torch.Tensor]:
         embedded = self.input_layer(batch)

@@ -60,6 +60,8 @@ def test_a_wrong_variant_is_refused_with_what_was_expected(load, variant, expect
         ({"brand_encoding": "scalar"}, MLP | {"inputs": ["text"]}, "'brand_encoding: scalar' needs a perceptron"),
         ({"brand_encoding": "scalar"}, LSTM, "'brand_encoding: scalar' needs a perceptron"),
         ({"frozen_trunk": True}, MLP, "'frozen_trunk: true' needs the model 'sequential'"),
+        ({"parents": "all"}, LSTM, "'parents: all' needs the model 'sequential'"),
+        ({"activation": "sigmoid"}, MLP, "'activation: sigmoid' needs an LSTM"),
         ({"leak_own_label": True}, MULTITASK, "'leak_own_label: true' needs the model 'lstm'"),
         ({"stop_words": "none"}, MLP | {"inputs": ["brand"]}, "'stop_words' needs text among the inputs"),
         ({"stop_word": "none"}, MLP, "Did you mean 'stop_words'?"),

@@ -70,6 +70,17 @@ def test_ties_go_to_the_lowest_codes():
     assert paths == [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1], [1, 0, 0]]
 
 
+def test_a_chain_may_see_all_levels_before(conditionals):
+    first, second, _ = conditionals
+    torch.manual_seed(1)
+    third = torch.log_softmax(2 * torch.randn(ROWS, 3, 4, 5), dim=-1)
+    joint = (first[:, :, None] + second)[..., None] + third
+    torch.testing.assert_close(marginals([first, second, third])[2], joint.logsumexp(dim=(1, 2)))
+    paths = beam([first, second, third], 60)
+    assert torch.equal(paths.codes[:, 0] @ torch.tensor([20, 5, 1]), joint.flatten(1).argmax(1))
+    torch.testing.assert_close(paths.scores.sum(2), joint.flatten(1).sort(descending=True).values)
+
+
 # Networks
 
 
@@ -108,6 +119,16 @@ def test_a_frozen_trunk_learns_from_the_first_level_alone():
         for prefix, learns in (("input_layer", not frozen), ("trunks", not frozen), ("heads.0", 0), ("heads.1", 1)):
             gradients = [p.grad for name, p in network.named_parameters() if name.startswith(prefix)]
             assert any(g is not None and bool(g.any()) for g in gradients) == learns, (prefix, frozen)
+
+
+def test_with_all_parents_level_3_also_sees_level_1():
+    network, batch = make("sequential", parents="all")
+    third = network.conditional_logits(batch)[2]
+    assert third.shape == (30, 3, 4, 5)
+    rows, (first, second, _) = torch.arange(30), batch.codes.T
+    torch.testing.assert_close(network(batch)[2], third[rows, first, second], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(third[:, 0], third[:, 1])
+    assert network.read(batch)["soft"].shape == (30, 3, 3)
 
 
 def test_a_leaked_label_is_read_in_training_and_the_parent_when_predicting():

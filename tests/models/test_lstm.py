@@ -9,17 +9,27 @@ from made_products import ALL, VARIANTS, model_of, shop
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from lib.features.text import Texts
-from lib.models.inputs import Categories, Inputs, Products, Vectors
-from lib.models.lstm import NO_TOKENS, OWN_TOKENS, UNKNOWN, ChainedLSTM, MultitaskLSTM, Tokens, encoders_of, pack
+from lib.models.inputs import Batch, Categories, Inputs, Products, Vectors
+from lib.models.lstm import (
+    NO_TOKENS,
+    OWN_TOKENS,
+    UNKNOWN,
+    ChainedLSTM,
+    Encoder,
+    MultitaskLSTM,
+    Tokens,
+    encoders_of,
+    pack,
+)
 from lib.models.lstm_kernel import Ends, run_lstm
 
 WORDS, HIDDEN = 7, 5
 
 
-def ours(lstm, words, places):
+def ours(lstm, words, places, slope=2):
     weight_ih, weight_hh, bias_ih, bias_hh = lstm.all_weights[0]
     projected = torch.nn.functional.linear(words, weight_ih, bias_ih + bias_hh)
-    return run_lstm(projected, places.data, places.batch_sizes, weight_hh)
+    return run_lstm(projected, places.data, places.batch_sizes, weight_hh, slope)
 
 
 def theirs(lstm, words, places):
@@ -45,6 +55,41 @@ def test_values_and_gradients_are_pytorchs(batch_sizes, scale):
             gradients.append(torch.autograd.grad(loss, [words, *lstm.parameters()]))
         for mine, expected in zip(*gradients, strict=True):
             torch.testing.assert_close(mine, expected, atol=1e-4 * scale, rtol=1e-4)
+
+
+def by_hand(lstm, words, places):
+    """Read one row with the sigmoid in the place of tanh, a step at a time."""
+    weight_ih, weight_hh, bias_ih, bias_hh = lstm.all_weights[0]
+    total = hidden = cell = torch.zeros(1, HIDDEN)
+    for word in words[places.data]:
+        enter, forget, new, leave = (
+            (word @ weight_ih.T + bias_ih + hidden @ weight_hh.T + bias_hh).sigmoid().chunk(4, 1)
+        )
+        cell = forget * cell + enter * new
+        hidden = leave * cell.sigmoid()
+        total = total + hidden
+    return Ends(total, hidden, cell)
+
+
+def test_a_sigmoid_may_stand_in_the_place_of_tanh():
+    torch.manual_seed(0)
+    lstm, words = torch.nn.LSTM(3, HIDDEN, batch_first=True), torch.randn(WORDS, 3).requires_grad_()
+    places = PackedSequence(torch.randint(0, WORDS, (6,)), torch.ones(6, dtype=torch.int64))
+    results = []
+    for run in (lambda *given: ours(*given, slope=1), by_hand):
+        ends = run(lstm, words, places)
+        loss = sum((part * torch.linspace(-1, 2, HIDDEN)).square().sum() for part in ends)
+        results.append([*ends, *torch.autograd.grad(loss, [words, *lstm.parameters()])])
+    torch.testing.assert_close(*results, atol=1e-5, rtol=1e-4)
+
+
+def test_one_more_token_is_read_as_the_others_are_with_either_activation():
+    for activation in ("tanh", "sigmoid"):
+        encoder = Encoder(9, 4, HIDDEN, activation)
+        tokens = torch.tensor([[2, 3, 5], [4, 6, 5]])
+        longer, shorter = (pack(Batch(tokens, {"text": (tokens[:, :n], torch.full((2,), n))})) for n in (3, 2))
+        after = encoder.mean_after(shorter, encoder.run(shorter), torch.tensor([5]))[:, 0]
+        torch.testing.assert_close(after, encoder(longer))
 
 
 def test_a_gradient_is_taken_once_and_none_is_kept_where_nothing_is_learnt():
