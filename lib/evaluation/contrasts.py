@@ -28,9 +28,15 @@ DEPARTURES = {
     "paper_scalar_brand": "paper",
     "paper_early_stopping": "paper",
     "paper_fixed_updates": "paper",
+    "paper_70k_updates": "paper",
+    "paper_as_coded": "paper",
+    "paper_standardized_image": "paper",
+    "paper_lr_1": "paper",
+    "paper_both_parents": "paper",
     "paper_frozen_trunk": "paper",
     "paper_lstm_stated_lr": "paper_lstm",
     "paper_lstm_leaked_label": "paper_lstm",
+    "tuned_lstm_sigmoid": "tuned_lstm",
 }
 """Recipes that change one thing in another one, and which."""
 
@@ -40,6 +46,7 @@ COUNTERPARTS = {
     "paper_lstm_stated_lr": "paper",
     "paper_lstm_leaked_label": "paper",
     "paper_frozen_trunk": "paper",
+    "paper_both_parents": "paper",
 }
 """Recipes of a chain or an LSTM, and the one that the other networks beside it have."""
 
