@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from lib.config.base import LEVELS, Input, Share, Size, Split, Strict, Text
 from lib.config.params import (
     LARGER_BUDGETS,
+    RANDOM,
     Backbone,
     BusinessParams,
     Catalogue,
@@ -48,6 +49,7 @@ from lib.config.variants import (
     PathFusionVariant,
     SequentialVariant,
     Variant,
+    vectors_of,
 )
 from lib.exceptions import StudyError, nearest
 

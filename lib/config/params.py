@@ -1,5 +1,6 @@
 """All of `params.yaml`, and all of one `catalogues/NAME.yaml`."""
 
+from collections.abc import Collection
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,6 +17,7 @@ from lib.config.variants import (
     RecurrentVariant,
     SequentialVariant,
     Variant,
+    vectors_of,
     without,
 )
 from lib.exceptions import nearest
@@ -252,6 +254,11 @@ class Params(Strict):
         left = {variant: without(settings, name) for variant, settings in self.variants.items()}
         return self.model_copy(update={"variants": {variant: one for variant, one in left.items() if one is not None}})
 
+    def with_vectors(self, names: Collection[str]) -> Self:
+        """Return the study of a catalogue that has these photo vectors beside its own: without variants of others."""
+        has = {name: one for name, one in self.variants.items() if vectors_of(one) in {None, *names}}
+        return self.model_copy(update={"variants": has})
+
     @model_validator(mode="before")
     @classmethod
     def _names_become_settings(cls, content: Any) -> Any:
@@ -328,17 +335,32 @@ Kind = Literal["table", "crawl", "shop"]
 Section = dict[str, Any]
 
 
+RANDOM = "random"
+"""The weights of a network that has learnt nothing: drawn by a fixed seed."""
+
+
 class Backbone(Strict):
     """The pretrained image network, and the side in pixels of the square photo that it reads.
 
-    `weights` names weights of torchvision, which then replace the file in `params.yaml`. `batch_norm_epsilon` is for
-    weights that were trained with another epsilon than torchvision's network has.
+    `weights` names weights of torchvision, or `random` ones, which then replace the file in `params.yaml`.
+    `batch_norm_epsilon` is for weights that were trained with another epsilon than torchvision's network has.
     """
 
     backbone: str
     size: Annotated[int, Field(ge=16, le=1024)]
     weights: str | None = None
     batch_norm_epsilon: Annotated[float, Field(gt=0)] | None = None
+
+
+class Photos(Backbone):
+    """The catalogue's image network, and others, by name, which variants read that say `vectors: NAME`."""
+
+    also: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")], Backbone] = Field(default_factory=dict)
+
+    @property
+    def own(self) -> Backbone:
+        """The catalogue's network by itself."""
+        return Backbone.model_validate(self.model_dump(exclude={"also"}))
 
 
 class Transfer(Strict):
@@ -381,7 +403,7 @@ class Catalogue(Strict):
     crawl: Section | None = None
     shop: Section | None = None
     text: list[Literal["title", "description"]] = Field(min_length=1)
-    image: Backbone
+    image: Photos
     train_sizes: list[Size | Literal["all"]] = Field(min_length=1)
     seeds: Size
     experiments: list[str] | Literal["all"] = "all"

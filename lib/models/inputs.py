@@ -119,15 +119,16 @@ class CatalogueData:
         """Number of classes of each level."""
         return [len(names) for names in self.class_names]
 
-    def as_products(self, inputs: Collection[config.Input], text: config.Text) -> Products:
+    def as_products(self, inputs: Collection[config.Input], text: config.Text, vectors: str | None = None) -> Products:
         """Return all rows with some inputs; nothing of the others is read (`lib.models.input_files`)."""
-        return Products(len(self.codes), {name: self._read(name, text) for name in inputs})
+        return Products(len(self.codes), {name: self._read(name, text, vectors) for name in inputs})
 
-    def _read(self, name: config.Input, text: config.Text) -> Column:
+    def _read(self, name: config.Input, text: config.Text, vectors: str | None) -> Column:
         if name == "text":
             return Texts.read(self.name, text)
         if name == "image":  # "r" is enough, but PyTorch warns of arrays that cannot be written to
-            features: Column = np.load(config.build_dir(self.name, *input_files(name, text)), mmap_mode="c")
+            (file,) = input_files(name, text, vectors)
+            features: Column = np.load(files.existing(config.build_dir(self.name, file)), mmap_mode="c")
             return features
         path = config.build_dir(self.name, "clean", "products.parquet")
         return pd.read_parquet(path, columns=[name])[name].to_numpy(object)

@@ -77,6 +77,8 @@ LOOKS = {
     "brand": Look("brand", "#E69F00", "v"),
     "brand_text": Look("brand + text", "#0072B2", "s"),
     "brand_image": Look("brand + image", "#009E73", "^"),
+    "brand_image_lite2": Look("brand + image, EfficientNet-Lite2", "#44BB99", "4"),
+    "brand_image_random": Look("brand + image, random weights", "#99AABB", "x"),
     "brand_text_image": Look("brand + text + image", "#D55E00", "o"),
     "linear_image": Look("brand + image, linear", "#6B4C1E", "d"),
     "late_fusion": Look("late fusion of both linear", "#661188", "*"),

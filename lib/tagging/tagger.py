@@ -151,7 +151,7 @@ def backbone_of(catalogue: str) -> Backbone | None:
     if not manifest["dimension"]:
         return None
     return Backbone(
-        settings=config.load_catalogue(catalogue).image,
+        settings=config.load_catalogue(catalogue).image.own,
         weights_sha256=manifest["weights_sha256"],
         dimension=manifest["dimension"],
     )

@@ -64,7 +64,7 @@ def ingredients(
     device
         What networks are trained on.
     """
-    paths = {name: input_files(name, run.text) for name in variant.inputs}
+    paths = {name: input_files(name, run.text, config.vectors_of(variant)) for name in variant.inputs}
     columns = [f"{run.split}_split", "group", "sampling_key", *(f"{level}_code" for level in config.LEVELS)]
     columns += sorted(name for name in paths if not paths[name])
     clean = config.build_dir(catalogue, "clean")

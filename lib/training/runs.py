@@ -46,8 +46,8 @@ def has_photos(catalogue: str) -> bool:
 
 
 def study_of(catalogue: str) -> config.Params:
-    """Return `params.yaml` as it holds for a catalogue: where there are no photos, without what needs them."""
-    params = config.load_params()
+    """Return `params.yaml` as it holds for a catalogue: without what needs photos, or vectors, that it lacks."""
+    params = config.load_params().with_vectors(config.load_catalogue(catalogue).image.also)
     return params if has_photos(catalogue) else params.without("image")
 
 

@@ -10,6 +10,7 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 from torch import nn
+from torch.fx.experimental.optimization import fuse
 
 from lib.config import Backbone
 from lib.exceptions import StudyError
@@ -252,3 +253,37 @@ def test_only_the_last_layer_may_be_absent():
     del state["classifier.0.bias"]
     with pytest.raises(StudyError, match=r"1 missing \(classifier\.0\.bias\)"):
         load_weights(model, head, state, "here")
+
+
+def test_lite2_is_read_from_its_package_and_sees_what_the_published_network_sees(monkeypatch):
+    from efficientnet_lite_pytorch import EfficientNet
+
+    found = find_weights(wanted(backbones.LITE2, 260), None)
+    assert found.sha256 == backbones.LITE2_SHA256
+    assert torch.allclose(torch.tensor(found.mean) * 255, torch.tensor(127.0))
+    whole = EfficientNet.from_name("efficientnet-lite2", image_size=260).eval()
+    whole.load_state_dict(torch.load(found.path, weights_only=True))
+    model = load_backbone(wanted(backbones.LITE2, 260), found)
+    with torch.inference_mode():
+        features = model(photos(260))
+        expected = whole.extract_features(photos(260)).mean((2, 3))
+    assert features.shape == (2, 1280)
+    assert torch.allclose(features, expected, atol=1e-4)
+    assert not [layer for layer in fuse(model).modules() if isinstance(layer, nn.BatchNorm2d)]
+    monkeypatch.setattr(backbones, "LITE2_SHA256", "0" * 64)
+    with pytest.raises(StudyError, match=r"lite2-9656183e\.pth is damaged: expected SHA-256 000.*, found 9656183e"):
+        find_weights(wanted(backbones.LITE2, 260), None)
+
+
+def test_random_weights_are_always_the_same_and_touch_no_other_chance():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    models = []
+    for seed in (5, 6):
+        torch.manual_seed(seed)
+        models.append(
+            load_backbone(wanted("densenet121", 64, weights="random"), find_weights(wanted(weights="random"), None))
+        )
+        assert torch.equal(torch.rand(3), expected) is (seed == 5)
+    for one, other in zip(*(model.state_dict().values() for model in models), strict=True):
+        assert torch.equal(one, other)

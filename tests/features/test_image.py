@@ -75,7 +75,7 @@ def status():
 
 def contents():
     """Return the bytes of everything that the stage wrote."""
-    return {path.name: path.read_bytes() for path in sorted(config.build_dir("tiny", "image").iterdir())}
+    return {path.name: path.read_bytes() for path in sorted(config.build_dir("tiny", "image").glob("*.*"))}
 
 
 def shards():
@@ -149,6 +149,36 @@ def test_manifest_says_how_features_were_made(tiny):
     assert (manifest["size"], manifest["dimension"], manifest["photos"]) == (64, 256, 10)
     assert manifest["precision"] in ("float32", "bfloat16")
     assert manifest["compiled"] is False
+
+
+def test_other_networks_have_features_of_their_own_and_leave_the_catalogues_as_they_are(tiny):
+    image.extract_catalogue("tiny")
+    alone, own = contents(), shards()
+    path = tiny / "catalogues/tiny.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["image"]["also"] = {"random": {"backbone": "small_vgg", "size": 48, "weights": "random"}}
+    path.write_text(yaml.safe_dump(content))
+    manifest = image.extract_catalogue("tiny")
+    folder = config.build_dir("tiny", "image")
+    assert {name: (folder / name).read_bytes() for name in alone} == alone
+    assert set(own) < set(shards())
+    other = files.read_json(folder / "random/manifest.json")
+    assert (other["size"], other["weights_sha256"], manifest["size"]) == (48, "drawn with seed 0", 64)
+    vectors = np.load(folder / "random/features.npy")
+    assert len(np.unique(vectors, axis=0)) == 10
+    files.remove(tiny / "build/cache")
+    image.extract_catalogue("tiny")
+    assert np.array_equal(np.load(folder / "random/features.npy"), vectors)
+
+
+def test_another_network_without_weights_is_refused_before_any_photo_is_read(tiny):
+    path = tiny / "catalogues/tiny.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["image"]["also"] = {"second": {"backbone": "resnet18", "size": 64}}
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(StudyError, match="The backbone 'resnet18' has no weights"):
+        image.extract_catalogue("tiny")
+    assert shards() == []
 
 
 def test_same_inputs_give_the_same_bytes(tiny):

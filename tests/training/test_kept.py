@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import tiny
@@ -16,6 +17,7 @@ import yaml
 
 from lib import config
 from lib.exceptions import StudyError
+from lib.models.inputs import load_catalogue_data
 from lib.training import kept
 from lib.training.runs import NO_RECIPE, Run, has_recipe
 
@@ -94,6 +96,25 @@ def test_a_changed_column_makes_again_what_reads_it(study, column, value, again)
     table[column] = value
     table.to_parquet(path)
     assert differing(before) == again
+
+
+def test_vectors_of_another_network_are_an_input_like_the_catalogues_own(study):
+    folder, params, run = (
+        config.build_dir("tiny", "image"),
+        config.load_params(),
+        Run("tuned", "masked", "random", 40, 0),
+    )
+    shutil.copytree(folder, folder / "lite2")
+
+    def inputs(name):
+        return kept.ingredients("tiny", params.variants[name], run, params)["inputs"]
+
+    assert {name for name in inputs("brand_image_lite2") if "image" in name} == {"image/lite2/features.npy"}
+    before = {name: inputs(name) for name in ("brand_image", "brand_image_lite2")}
+    np.save(folder / "lite2/features.npy", np.ones((60, 3), np.float16))
+    assert [name for name in before if inputs(name) != before[name]] == ["brand_image_lite2"]
+    made = load_catalogue_data("tiny").as_products(["image"], "masked", "lite2")
+    assert made.image.shape == (60, 3)
 
 
 def test_a_changed_photo_or_text_makes_again_what_reads_it(study):
@@ -221,6 +242,7 @@ def test_an_error_leaves_nothing_but_checkpoints(cache):
 SCRIPT = """
 import sys, time
 from pathlib import Path
+from lib.models.inputs import load_catalogue_data
 from lib.training import kept
 def fill(folder, checkpoints):
     with Path(sys.argv[1]).open("a") as log:

@@ -29,3 +29,8 @@ def test_what_reads_photos_is_not_run_where_there_are_none(study):
         np.save(folder / "features.npy", np.zeros((3, columns), np.float16))
         assert ("robust" in study_of("demo").variants) is is_run
         assert "best" in study_of("demo").variants
+
+
+def test_what_reads_another_networks_vectors_is_run_where_the_catalogue_names_it(study):
+    assert {"brand_image_lite2", "brand_image_random"} < set(study_of("fashion").variants)
+    assert not {"brand_image_lite2", "brand_image_random"} & set(study_of("demo").variants)
