@@ -33,7 +33,7 @@ _REMEDY = "Make room there, or let this user write there, and run it again."
 MANIFEST = "manifest.json"
 """The file of a folder that holds the hashes of all others."""
 
-BLANK = {name: [""] for name in ("difference", "effect", "mean", "low", "high", "train_size", "seeds")}
+BLANK = {name: [""] for name in ("difference", "effect", "mean", "low", "high", "train_size", "seeds", "p", "holm")}
 """Columns of tables that hold numbers, and nothing where there is none."""
 
 

@@ -4,8 +4,8 @@
 two seeds, and runs of every kind. `SKILL` says how much each variant knows.
 """
 
-import shutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -90,7 +90,8 @@ def _write_settings(root: Path, variants: list[str], seeds: int) -> None:
     settings |= {"title": "Tiny", "shop": {"products": 200, "seed": 0}, "train_sizes": [60, "all"], "seeds": seeds}
     settings |= {"experiments": "all"}
     (root / "catalogues").mkdir(exist_ok=True)
-    shutil.copy(REPOSITORY / "claims.yaml", root)
+    claims = (REPOSITORY / "claims.yaml").read_text("utf-8")
+    (root / "claims.yaml").write_text(claims.replace("fewest_seeds: 5", "fewest_seeds: 2"), "utf-8")
     (root / "params.yaml").write_text(yaml.safe_dump(params), "utf-8")
     (root / "catalogues" / f"{CATALOGUE}.yaml").write_text(yaml.safe_dump(settings), "utf-8")
 
@@ -106,6 +107,11 @@ def _write_products() -> pd.DataFrame:
     drawn = random.random(ROWS)
     table["random_split"] = np.select([drawn < 0.25, drawn < 0.35], ["test", "validation"], "train")
     table["grouped_split"] = np.select([groups % 4 == 0, groups % 10 == 1], ["test", "validation"], "train")
+    for place, split in enumerate(name for name in get_args(config.Split) if name not in BOTH):
+        table[f"{split}_split"] = np.select(
+            [groups % 4 == place % 4, groups % 10 == 1], ["test", "validation"], "train"
+        )
+    table["fresh"] = groups % 8 == 0
     table["product_id"] = [f"p{row:03}" for row in range(ROWS)]
     table["brand"] = np.where(np.arange(ROWS) % 10, [f"brand {row % 7}" for row in range(ROWS)], "")
     table["text"] = table["masked_text"] = np.where(np.arange(ROWS) % 8, "some words", "")

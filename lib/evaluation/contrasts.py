@@ -1,6 +1,10 @@
 """What is compared with what, and what may be said of each pair: `contrasts.csv` and `baselines.csv`.
 
 `QUESTIONS` is the table of questions; some more hang on a catalogue's sizes and on a study's own variants.
+
+Both sides of a comparison are decoded alike. Where one of them answers valid paths only (`best`), so does the other.
+Otherwise each level is its most probable class: `independent`, and `hard` of a chain, which is the chain's own most
+probable class. Only `soft` is decoded in a way of its own: the beam is what the paper proposes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -67,6 +71,9 @@ BASELINE_PAIRS = (
     ("late_fusion", "linear_image"),
 )
 
+BACKBONE_PAIRS = (("brand_image", "brand_image_random"), ("brand_image", "brand_image_lite2"))
+"""What the photos' network is worth: beside the same one with random weights, and beside another one."""
+
 CHAIN_PAIRS = (
     ("lstm", "hard", "brand_text"),
     ("lstm", "soft", "brand_text"),
@@ -92,7 +99,7 @@ class Question(NamedTuple):
 
 
 QUESTIONS = (
-    *(Question("variant", {"variant": a}, {"variant": b}) for a, b in (*INPUT_PAIRS, *BASELINE_PAIRS)),
+    *(Question("variant", {"variant": a}, {"variant": b}) for a, b in (*INPUT_PAIRS, *BASELINE_PAIRS, *BACKBONE_PAIRS)),
     *(Question("variant", {"variant": a, "decoding": how}, {"variant": b}, BY_LEVEL) for a, how, b in CHAIN_PAIRS),
     *(
         Question("as_coded", {"variant": a, "decoding": how}, {"variant": b, "measured_on": "train"}, BY_LEVEL)
@@ -101,7 +108,7 @@ QUESTIONS = (
     ),
     Question("text", {"text": "plain"}, {"text": "masked"}),
     Question("text", {"text": "titled"}, {"text": "plain"}),
-    Question("split", {"split": "random"}, {"split": "grouped"}),
+    *(Question("split", {"split": "random"}, {"split": groups}) for groups in ("grouped", "loose")),
     Question("measured_on", {"measured_on": "train"}, {"measured_on": "test"}),
     Question("decoding", {"decoding": "valid_path"}, {"decoding": "independent"}, BY_LEVEL),
     Question("decoding", {"decoding": "soft"}, {"decoding": "hard"}, BY_LEVEL),
@@ -153,7 +160,7 @@ def baseline_table(samples: Samples, params: Params) -> pd.DataFrame:
     """Set every model that gradient descent does not train against every network.
 
     In path accuracy on test rows, at the largest size of each split, in the main experiment (the first line of `runs`
-    in `params.yaml`, and the recipe for models like this one that goes with it).
+    in `params.yaml`, on its splits, and the recipe for models like this one that goes with it).
 
     Returns
     -------
@@ -166,6 +173,8 @@ def baseline_table(samples: Samples, params: Params) -> pd.DataFrame:
     for m in samples:
         variant = params.variants[m.variant]
         text = main.text if "text" in variant.inputs else "masked"
+        if m.split not in main.splits:
+            continue
         if (m.measured_on, m.text, m.recipe) == ("test", text, recipes[m.variant]) and variant.model != "naive":
             here.append(m)
     sizes = _sizes(here)
@@ -247,16 +256,20 @@ def _other_side(
 ) -> Measure | None:
     """Find b if a measure can be a: the same, but for what the question says.
 
-    Unless the question says otherwise, both are measured on test rows and decoded as usual. A recipe that only serves
-    to be compared with another stays out of comparisons between variants, but for those of Figures 4 and 5. A model
-    without text has one text, and not every model a's recipe.
+    Unless the question says otherwise, both are measured on test rows and decoded as usual, or by valid path where that
+    is usual for one of them. A recipe that only serves to be compared with another stays out of comparisons between
+    variants, but for those of Figures 4 and 5. A model without text has one text, and not every model a's recipe.
     """
-    wanted = {"measured_on": "test", "decoding": usual[a.variant], **question.a}
     aside = question.name == "variant" and a.recipe in DEPARTURES.keys() - COUNTERPARTS.keys()
     variant = str(question.b.get("variant", a.variant))
-    if aside or variant not in usual or variant not in variants or not wanted.items() <= a._asdict().items():
+    if aside or variant not in usual or variant not in variants:
         return None
-    fields: dict[str, Any] = {"decoding": usual[variant], "measured_on": "test", **question.b}
+    how = {name: usual[name] for name in (a.variant, variant)}
+    if "valid_path" in how.values():
+        how = dict.fromkeys(how, "valid_path")
+    if not {"measured_on": "test", "decoding": how[a.variant], **question.a}.items() <= a._asdict().items():
+        return None
+    fields: dict[str, Any] = {"decoding": how[variant], "measured_on": "test", **question.b}
     b = a._replace(**fields)
     if "text" not in variants[variant].inputs:
         b = b._replace(text="masked")

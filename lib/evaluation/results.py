@@ -35,12 +35,15 @@ def make_results(catalogue: str) -> "Results":
         If a variant's outcomes are missing, malformed, or do not fit the products, or if `claims.yaml` is wrong.
     """
     params, claims = study_of(catalogue), load_claims()
-    samples = resample_all(catalogue, list_runs(catalogue))
+    runs = list_runs(catalogue)
+    samples = resample_all(catalogue, runs)
+    confirming = {way.split for way in claims.ways.values() if way.rows == "fresh"}
+    fresh = resample_all(catalogue, runs[runs["split"].isin(confirming)], fresh=True)
     tables = {
         "results": result_table(samples),
         "intervals": interval_table(samples),
         "contrasts": contrast_table(samples, params.variants),
-        "claims": ledger(claims, samples),
+        "claims": ledger(claims, samples, fresh),
         "baselines": baseline_table(samples, params),
     }
     write_tables(report_dir(catalogue), tables)
@@ -99,6 +102,11 @@ class Results:
         return str(self.params.main.text)
 
     @property
+    def splits(self) -> list[str]:
+        """The splits of the main experiment."""
+        return list(self.params.main.splits)
+
+    @property
     def main(self) -> dict[str, Any]:
         """The fields of the runs of the main experiment."""
         return {"recipe": MAIN, "text": self.text}
@@ -110,20 +118,23 @@ class Results:
         return [name for name in self.params.variants if name in present]
 
     def measured(self, *, on: str | None = "test", decoding: str | None = USUAL, **fields: object) -> pd.DataFrame:
-        """Choose rows of `intervals.csv`, in order of training size; unless said otherwise on test rows.
+        """Choose rows of `intervals.csv`, in order of training size.
 
-        A field's value may be one, or a collection that stands for any of its members. None stands for all rows, or
-        all decodings.
+        Unless said otherwise on test rows and the splits of the main experiment. A field's value may be one, or a
+        collection that stands for any of its members. None stands for all.
         """
-        rows = self._where(self.intervals, {**fields, **({"measured_on": on} if on else {})})
+        rows = self._where(self.intervals, {"split": self.splits, **fields, "measured_on": on})
         if decoding:
             wanted = rows["variant"].map(self.decodings) if decoding == USUAL else decoding
             rows = rows[rows["decoding"] == wanted]
         return rows.sort_values("train_size", kind="stable")
 
     def compared(self, question: str, *, largest: bool = False, **fields: object) -> pd.DataFrame:
-        """Choose rows of `contrasts.csv`, of each split the largest training size alone if asked."""
-        rows = self._where(self.contrasts, {"question": question, **fields})
+        """Choose rows of `contrasts.csv`, of each split the largest training size alone if asked.
+
+        Unless said otherwise on the splits of the main experiment, and where splits are compared, of all that are.
+        """
+        rows = self._where(self.contrasts, {"question": question, "split": [*self.splits, ""], **fields})
         if largest:
             rows = rows[rows["train_size"] == rows.groupby("split")["train_size"].transform("max")]
         return rows
@@ -187,6 +198,8 @@ class Results:
             if value == MAIN:
                 variants = table["variant"].mask(table["variant"] == "", table.get("a"))
                 table = table[table["recipe"] == variants.map(self.recipes)]
+            elif value is None:
+                continue
             elif isinstance(value, Collection) and not isinstance(value, str):
                 table = table[table[name].isin(list(value))]
             else:

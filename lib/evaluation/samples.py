@@ -7,6 +7,7 @@ from typing import NamedTuple, cast, get_args
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pyarrow.parquet import read_schema
 
 from lib.clean.splits import test_rows, training_rows
 from lib.config import LEVELS, Split, Text, build_dir
@@ -92,20 +93,27 @@ def list_runs(catalogue: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=RUN).sort_values(RUN, ignore_index=True)
 
 
-def resample_all(catalogue: str, runs: pd.DataFrame) -> dict[Measure, Sample]:
+def resample_all(catalogue: str, runs: pd.DataFrame, *, fresh: bool = False) -> dict[Measure, Sample]:
     """Measure and resample models on test and on training rows, in each way they were decoded.
 
     Parameters
     ----------
     runs
         With the columns `RUN`: rows of `list_runs` or `results.csv`.
+    fresh
+        Measure on the test rows alone that no test part of the study's first edition held. There may be none, and then
+        there are no samples.
 
     Raises
     ------
     StudyError
         If a run is not among the outcomes, or does not fit the clean products.
     """
-    products = _read_products(catalogue, "sampling_key", *(f"{split}_split" for split in get_args(Split)))
+    columns = ["sampling_key", *(f"{split}_split" for split in get_args(Split)), *(["fresh"] if fresh else [])]
+    if fresh and "fresh" not in read_schema(build_dir(catalogue, "clean", "products.parquet")).names:
+        return {}  # until the clean stage writes that column
+    products = _read_products(catalogue, *columns)
+    counts = products["fresh"].to_numpy(bool) if fresh else np.ones(len(products), bool)
     groups = load_truth(catalogue).groups
     weights = group_weights(int(groups.max()) + 1)
     samples = {}
@@ -127,7 +135,10 @@ def resample_all(catalogue: str, runs: pd.DataFrame) -> dict[Measure, Sample]:
                     here = numbers[way.measured_on]
                     if bits.shape[1] != -(-len(here) // 8):
                         raise StudyError(f"{file} does not fit the clean products. Run `dvc repro` to make it again.")
-                    right = unpack(bits, len(here))
+                    kept = counts[here]
+                    if fresh and (way.measured_on != "test" or not kept.any()):
+                        continue
+                    right, here = unpack(bits, len(here))[kept], here[kept]
                     both = np.column_stack([right, right[:, 0] & right[:, 1], right[:, 1] & right[:, 2]])
                     measured.setdefault(way, []).append((both, groups[here]))
             for way, found in measured.items():

@@ -43,11 +43,14 @@ RULE = {"metric": "mean", "a": "brand", "b": "naive", "at": "each", "above": 0}
         (RULE | {"below": 1}, r"exactly one of 'above', 'below' and 'within'\. Found \['above', 'below'\]"),
         ({k: v for k, v in RULE.items() if k != "above"}, "exactly one of .* Found none"),
         (RULE | {"within": -1, "above": None}, "greater than 0. Got -1"),
-        (RULE | {"at": "eech"}, r"claims\.0\.rule\.at.*Got 'eech'"),
-        ({k: v for k, v in RULE.items() if k != "at"}, r"claims\.0\.rule\.at"),
+        (RULE | {"at": "eech"}, r"claims\.0\.rule\.0\.at.*Got 'eech'"),
+        ({k: v for k, v in RULE.items() if k != "at"}, r"claims\.0\.rule\.0\.at"),
         (RULE | {"belov": 0}, r"unknown key 'belov'; expected one of .*Did you mean 'below'"),
         (RULE | {"a": {"variant": "lstm", "decoding": "firm"}}, r"decoding.*Got 'firm' instead"),
-        (RULE | {"a": []}, r"rule\.a: .* should have at least 1 item.*Got \[\] instead"),
+        (RULE | {"a": []}, r"rule\.0\.a: .* should have at least 1 item.*Got \[\] instead"),
+        ([], r"claims\.0\.rule: .* should have at least 1 item.*Got \[\] instead"),
+        ([RULE, RULE | {"a": "brand_txt"}], "claim 'top_category_99' names .* 'brand_txt'"),
+        (RULE | {"a": {"variant": "brand_text", "text": "plane"}}, r"text.*Got 'plane' instead"),
     ],
 )  # fmt: skip
 def test_a_wrong_rule_gets_one_clear_message(study, claims, rule, message):
@@ -56,6 +59,16 @@ def test_a_wrong_rule_gets_one_clear_message(study, claims, rule, message):
     with pytest.raises(StudyError, match=message) as caught:
         load_claims()
     assert "claims.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"), [("last week", r"claims\.0\.changed: .*date.*last week"), (None, "date")]
+)
+def test_a_rule_needs_the_day_on_which_it_was_changed(study, claims, changed, message):
+    claims["claims"][0]["changed"] = changed
+    write(study, claims)
+    with pytest.raises(StudyError, match=message):
+        load_claims()
 
 
 def test_an_unknown_key_of_a_claim_is_named(study, claims):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_results import CATALOGUE, CHAINS, SKILL, make_study
+from made_results import CATALOGUE, CHAINS, REPOSITORY, SKILL, make_study
 
 from lib import config, files
 from lib.evaluation import contrasts
@@ -137,6 +137,39 @@ def test_decodings_of_one_chain_are_compared(tables):
     assert soft["difference"].item() == pytest.approx(means["soft"] - means["hard"], abs=2e-6)
 
 
+def test_what_answers_valid_paths_only_is_compared_with_the_valid_paths_of_others(monkeypatch):
+    monkeypatch.setenv("STUDY_ROOT", str(REPOSITORY))
+    random = np.random.default_rng(0)
+    best = Measure("best", "tuned", "masked", "grouped", 100, "valid_path", "test")
+    others = [best._replace(variant=name) for name in ("brand_text", "lstm", "naive")]
+    measures = [
+        best,
+        *others,
+        *(m._replace(decoding="independent") for m in others),
+        others[1]._replace(decoding="hard"),
+    ]
+    samples = {m: Sample((0,), np.full((1, 8), 0.5), random.normal(0.5, 0.1, size=(50, 1, 8))) for m in measures}
+    found = rows(contrast_table(samples, config.load_params().variants), question="variant", metric="path")
+    decodings = {(row.a, row.b): row.decoding for row in found.itertuples()}
+    assert decodings == {
+        **{(name, "best"): "valid_path" for name in ("brand_text", "lstm", "naive")},
+        ("best", "naive"): "valid_path",
+        ("brand_text", "naive"): "independent",
+        **{("lstm", name): "hard" for name in ("naive", "brand_text")},
+    }
+
+
+def test_leakage_is_measured_under_the_groups_of_either_edition(study):
+    one = Measure("brand_text", "tuned", "masked", "random", 100, "independent", "test")
+    values = {"random": 0.8, "grouped": 0.7, "loose": 0.6}
+    samples = {
+        one._replace(split=split): Sample((0,), np.full((1, 8), v), np.full((9, 1, 8), v))
+        for split, v in values.items()
+    }
+    found = rows(contrast_table(samples, config.load_params().variants), question="split", metric="path")
+    assert dict(zip(found["b"], found["difference"].round(3), strict=True)) == {"grouped": 0.1, "loose": 0.2}
+
+
 def test_as_coded_the_other_network_is_measured_on_its_training_rows(tables):
     place = {"text": "masked", "split": "random", "train_size": 60, "metric": "level_3"}
     found = rows(
@@ -244,8 +277,36 @@ def test_the_ledger_judges_what_was_run_and_says_what_was_not(tables):
     assert claims.loc[("feedforward_suffices", "intended"), "a"].startswith("lstm soft tuned_lstm test mean")
     assert claims.loc[("diminishing_returns", "intended"), "why"].startswith("measured together at the training sizes")
     assert claims.loc[("both_inputs_beat_one", "coded"), "why"].startswith("no runs of brand_image")
-    assert set(claims["verdict"]) == {"holds", "fails", "inconclusive", "not measured"}
+    assert set(claims["verdict"]) == {"holds", "fails", "inconclusive", "equivalent", "not measured"}
+    assert set(claims["changed"]) == {"2026-11-26", "2026-11-29"}
+    assert claims["p"].notna().sum() > 30
+    assert claims["holm"].dropna().astype(bool).any()
     assert (claims["low"].dropna() <= claims["high"].dropna()).all()
+
+
+def test_a_confirmation_is_measured_on_the_fresh_test_rows_of_its_split(study, tables):
+    products = pd.read_parquet(config.build_dir(CATALOGUE, "clean", "products.parquet"))
+    runs = rows(list_runs(CATALOGUE), variant="brand_image", split="grouped")
+    fresh = resample_all(CATALOGUE, runs, fresh=True)
+    assert {measure.measured_on for measure in fresh} == {"test"}
+    measure = Measure("brand_image", "tuned", "masked", "grouped", 60, "independent", "test")
+    key, here = "tuned-masked-grouped-60-0", np.flatnonzero(products["grouped_split"] == "test")
+    right = outcomes.unpack(
+        outcomes.read(outcomes.path_of(CATALOGUE, "brand_image"))[key][outcomes.Way("independent", "test")], len(here)
+    )
+    counts = products["fresh"].to_numpy()[here]
+    assert 0 < counts.sum() < len(here)
+    assert fresh[measure].values[0, :3] == pytest.approx(right[counts, :3].mean(axis=0))
+    claim = tables.claims.set_index(["id", "way"]).loc[("both_inputs_beat_one", "confirmed")]
+    assert claim["verdict"] != "not measured"
+
+
+def test_without_a_fresh_test_row_there_is_no_confirmation(study):
+    path = config.build_dir(CATALOGUE, "clean", "products.parquet")
+    pd.read_parquet(path).assign(fresh=False).to_parquet(path)
+    claims = make_results(CATALOGUE).claims
+    assert set(claims.loc[claims["way"] == "confirmed", "verdict"]) == {"not measured"}
+    assert claims.loc[claims["way"] == "confirmed", "why"].str.startswith("no runs of").all()
 
 
 def test_errors_at_two_levels_are_counted_together(study):
@@ -342,6 +403,14 @@ def test_a_number_is_of_the_main_experiment_unless_said_otherwise(tables):
     largest = table[table["train_size"] == table["train_size"].max()].set_index("measured_on")
     assert tables.number("brand_text") == tuple(largest.loc["test", ["mean", "low", "high"]])
     assert tables.number("brand_text", on="train") == tuple(largest.loc["train", ["mean", "low", "high"]])
+
+
+def test_splits_beside_the_main_ones_are_seen_by_whoever_asks_for_them(tables):
+    beside = tables.intervals.query("split == 'grouped' and variant == 'brand' and recipe == 'tuned'")
+    tables.intervals = pd.concat([tables.intervals, beside.assign(split="loose")])
+    assert set(tables.measured(variant="brand")["split"]) == {"random", "grouped"}
+    assert set(tables.measured(variant="brand", split=None)["split"]) == {"random", "grouped", "loose"}
+    assert set(tables.measured(variant="brand", split="loose")["split"]) == {"loose"}
 
 
 def test_an_lstm_has_the_recipe_and_the_decoding_that_are_its_own(tables):
