@@ -36,6 +36,8 @@ CHAINS = {"sequential": 1.8, "lstm": 2.6, "lstm_multitask": 2.8}
 ROWS = 300
 NETWORKS = ["brand", "brand_text", "brand_image", "brand_text_image", "sequential"]
 BOTH = ["random", "grouped"]
+BESIDE = [split for split in get_args(config.Split) if split not in BOTH]
+"""Splits that only say whether results hang on the grouping."""
 
 
 def _line(recipe: str, text: str, splits: list[str], train_sizes: str, variants: list[str], seeds: int | None = None):
@@ -54,6 +56,7 @@ RUNS = [
     _line("tuned", "masked", BOTH, "each", MAIN),
     _line("tuned", "plain", BOTH, "largest", [name for name in MAIN if name != "sequential"]),
     _line("tuned", "titled", BOTH, "largest", ["linear", "brand_text_image"]),
+    *([_line("tuned", "masked", BESIDE, "largest", ["linear", "brand_text", "brand_text_image"])] if BESIDE else []),
     _line("tuned_lstm", "masked", BOTH, "each", ["lstm", "lstm_multitask"]),
     _line("paper", "masked", ["random"], "each", ["brand_text", "brand_text_image", "sequential"]),
     _line("paper_fixed_updates", "masked", ["random"], "each", ["brand_text"]),
@@ -107,7 +110,7 @@ def _write_products() -> pd.DataFrame:
     drawn = random.random(ROWS)
     table["random_split"] = np.select([drawn < 0.25, drawn < 0.35], ["test", "validation"], "train")
     table["grouped_split"] = np.select([groups % 4 == 0, groups % 10 == 1], ["test", "validation"], "train")
-    for place, split in enumerate(name for name in get_args(config.Split) if name not in BOTH):
+    for place, split in enumerate(BESIDE):
         table[f"{split}_split"] = np.select(
             [groups % 4 == place % 4, groups % 10 == 1], ["test", "validation"], "train"
         )

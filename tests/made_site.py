@@ -65,7 +65,7 @@ def asked_for() -> dict[str, list[str]]:
 def give(name: str) -> nbformat.NotebookNode:
     """Return a named output as the kit displays it: a figure, a table, a number or a sentence."""
     described = {"name": name, "caption": f"About {name}. {EVIL}", "alt": f'Four lines: "a", #b. {EVIL}'}
-    if name in ("figure_2", "promises"):
+    if name in ("inputs_by_size", "promises"):
         output = show(image_png=png(), text_plain="Four lines")
     elif name in ("claims", "thousand"):
         output = show(text_html=pd.DataFrame({"claim": [EVIL], "as intended": ["fails: -2.0"]}).to_html())

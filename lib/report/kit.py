@@ -363,6 +363,21 @@ def number(name: str, value: object) -> None:
     publish_display_data({"text/plain": str(value)}, {NAMED: {"name": name}})
 
 
+def runs_of(rows: pd.DataFrame) -> str:
+    """End a caption: say of which runs a figure or table is, as far as its rows tell.
+
+    >>> runs_of(pd.DataFrame({"recipe": ["tuned", "none"], "split": "random", "train_size": [3000, 1000], "seeds": 5}))
+    'Recipe: tuned; split: random; training products: 1,000, 3,000; seeds: 5.'
+    """
+    columns, said = ("recipe", "split", "text", "decoding", "train_size", "seeds"), []
+    for column in columns:
+        found = sorted(set(rows[column]) - {"", "none"}) if column in rows else []
+        values = [f"{value:,}" if isinstance(value, int) else str(value).replace("_", " ") for value in found]
+        name = "training products" if column == "train_size" else column
+        said += [f"{name}: {', '.join(values)}"] if values else []
+    return f"{'; '.join(said).capitalize()}."
+
+
 def share(mean: float, low: float = math.nan, high: float = math.nan, **_: Any) -> str:
     """Write a share as a percentage, with its interval if there is one.
 

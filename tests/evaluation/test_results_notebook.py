@@ -5,16 +5,24 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-from made_results import CATALOGUE, CHAINS, SKILL, make_study
+from made_results import BESIDE, CATALOGUE, CHAINS, SKILL, make_study
 
 from lib.evaluation.results import Results
 from lib.report import kit
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "06_results.ipynb"
 NAMES = {
-    *("in_short", "claims", "baselines", "figure_2", "figure_3", "figure_4", "figure_5", "as_published"),
-    *("training_time", "leakage", "titles", "word_order", "departures", "inputs", "differences", "one_interval"),
-    *("strong_baselines", "answer", "best", "best_path_random", "best_path_grouped", "best_mean_random"),
+    *("in_short", "claims", "holm", "baselines", "inputs_by_size", "levels_by_size", "order_by_level"),
+    *("chain_by_level", "leakage", "titles", "sensitivity", "leakage_by_groups", "word_order", "inputs", "differences"),
+    *(
+        "one_interval",
+        "strong_baselines",
+        "answer",
+        "best",
+        "best_path_random",
+        "best_path_grouped",
+        "best_mean_random",
+    ),
     "best_mean_grouped",
 }
 """What the pages of the report may take."""
@@ -47,8 +55,8 @@ def test_a_full_study_shows_every_figure_and_computes_the_tables_interval_and_ve
     assert outputs.keys() >= NAMES
     figures = {name for name, (data, _) in outputs.items() if "image/png" in data}
     assert figures == {
-        *("figure_2", "figure_3", "figure_4", "figure_5", "as_published", "training_time", "leakage", "titles"),
-        *("word_order", "departures", "strong_baselines"),
+        *("inputs_by_size", "levels_by_size", "order_by_level", "chain_by_level", "leakage", "titles"),
+        *("word_order", "strong_baselines"),
     }
     assert all(outputs[name][1]["caption"] and outputs[name][1]["alt"] for name in figures)
     assert "the table says the same" in outputs["one_interval"][0]["text/plain"]
@@ -59,14 +67,18 @@ def test_a_full_study_shows_every_figure_and_computes_the_tables_interval_and_ve
     copies = reader.compared("split", metric="path", largest=True, **reader.main)
     called = (copies["verdict"] != "inconclusive").sum()
     assert said.count("Copies in training are worth") == called < len(copies)
-    assert "LSTM, hard" in outputs["figure_4"][1]["alt"]
+    for name in ("sensitivity", "leakage_by_groups"):
+        shown = outputs[name][0].get("text/html", "")
+        assert ("loose" in shown) == ("loose" in BESIDE), name
+    assert "LSTM, hard" in outputs["order_by_level"][1]["alt"]
+    assert all("ecipe: " in outputs[name][1]["caption"] for name in figures), "a caption says of which runs it is"
     assert "brand + text + image" in outputs["inputs"][0]["text/plain"]
 
 
 def test_what_was_not_run_is_said_under_the_same_names(tmp_path, monkeypatch):
     outputs = run(tmp_path, monkeypatch, {"brand": 1.0})
     assert outputs.keys() >= NAMES
-    for name in ("figure_4", "figure_5", "training_time", "word_order", "departures", "strong_baselines"):
+    for name in ("order_by_level", "chain_by_level", "sensitivity", "word_order", "strong_baselines"):
         assert "Not run on this catalogue" in outputs[name][0]["text/plain"], name
 
 

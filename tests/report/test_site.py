@@ -67,16 +67,16 @@ def test_a_page_shows_what_notebooks_gave_a_name(built):
     assert "The in_short of" in page.select_one("article").get_text()
     claims = page.find("th", string="as intended").find_parent("table")
     assert "fails: -2.0" in claims.get_text()
-    figure = page.select_one("figure img[src$='/figure_2.png']")
+    figure = page.select_one("figure img[src$='/inputs_by_size.png']")
     assert figure["alt"] == f'Four lines: "a", #b. {EVIL}'
-    assert "About figure_2" in figure.find_parent("figure").get_text()
+    assert "About inputs_by_size" in figure.find_parent("figure").get_text()
     links = [link["href"] for link in figure.find_parent("figure").find_all_next("a")]
     assert "06_results.html" in links[:3]
     assert "80.0 (79.0–81.0)" in words_of(built / "reports/index.html")
 
 
 @pytest.mark.parametrize(("name", "message"), [
-    ("figure_2", r"for 'figure_2', and no cell of it gives that name.*Did you mean 'figure_[345]'"),
+    ("inputs_by_size", r"for 'inputs_by_size', and no cell of it gives that name.*Did you mean 'levels_by_size'"),
     (None, r"asks for 06_results.ipynb, which was not run"),
 ])  # fmt: skip
 def test_a_name_that_no_notebook_gave_stops_the_report(made, name, message):
