@@ -53,8 +53,8 @@ def at_once(job):
     table = pd.read_csv(job.table, keep_default_na=False, dtype=str)
     brands, texts = table["brand"].map(clean_text).tolist(), table["description"].map(clean_text).tolist()
     tags = tagger.tag(Products.of(brands, texts, np.load(job.features)))
-    thresholds, smallest = promises.thresholds_for(job.precision), promises.smallest_listed(job.precision)
-    rows = decide(tagger, tags, table["product_id"].tolist(), thresholds, smallest)
+    limits, smallest = promises.thresholds_for(job.precision), promises.smallest_listed(job.precision)
+    rows = decide(tagger, tags, table["product_id"].tolist(), limits, smallest)
     pd.DataFrame(rows, columns=Tagged._fields).to_csv(job.output, index=False)
     return len(rows), time.monotonic() - begun
 

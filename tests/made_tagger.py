@@ -31,14 +31,14 @@ class Made(NamedTuple):
 def promises(**thresholds: float | None) -> Promises:
     """Promises of a precision of 0.9, and with other slopes for products without a photo."""
     confidence = {"level_1": 0.5, "level_2": 0.6, "level_3": 0.7} | thresholds
+    limits = [Threshold(precision=0.9, depth=depth, confidence=confidence[f"level_{depth}"]) for depth in (1, 2, 3)]
+    lists = [Candidates(precision=0.9, share=share, probability=p) for share, p in ((0.9, 0.2), (0.95, 0.05))]
     return Promises(
         certainty=0.95,
         coverage=0.95,
         scales={name: [Scale(slope=1.0 if "image" in name else 0.8)] * 3 for name in SETS},
-        thresholds=[
-            Threshold(precision=0.9, depth=depth, confidence=confidence[f"level_{depth}"]) for depth in (1, 2, 3)
-        ],
-        candidates=[Candidates(precision=0.9, share=share, probability=p) for share, p in ((0.9, 0.2), (0.95, 0.05))],
+        thresholds=dict.fromkeys(SETS, limits),
+        candidates=dict.fromkeys(SETS, lists),
     )
 
 

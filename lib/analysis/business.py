@@ -5,8 +5,12 @@ fusion's weights and fit the calibration. *Calibration* products, the rest of th
 fitted: on them promises are made. *Test* products are only measured. What people are asked is in `lib.analysis.review`.
 
 Shares are of distinct products: near-duplicates count as one. Intervals are 95%, over groups of near-duplicates.
+
+Each set of inputs that a product may have has promises of its own. They are made on calibration products that have all
+of these inputs, with the others hidden: exact for products that lack the others for no reason of their own.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Literal, NamedTuple, cast
@@ -22,7 +26,7 @@ from lib.config import LEVELS
 from lib.evaluation.bootstrap import SEED, Floats, Interval, drawn_sums, group_weights, interval
 from lib.exceptions import StudyError
 from lib.files import read_table
-from lib.models.fusion import path_numbers
+from lib.models.fusion import input_sets, path_numbers, set_names
 from lib.models.inputs import Products, load_catalogue_data
 from lib.tagging.guarantee import fit_scales, group_shares, is_right, representatives, smallest_listed, thresholds
 from lib.tagging.promises import Candidates, Promises, Threshold, tagged_depth
@@ -32,6 +36,7 @@ from lib.training.runs import NO_RECIPE, Run, has_recipe, study_of
 FOLDER = "business"
 UNITS = ("distinct products", "products")
 SOME_LEVEL = "any level"
+TOGETHER = "together"
 NOTHING = ""
 """What is hidden where nothing is."""
 
@@ -86,14 +91,24 @@ class HeldOut(NamedTuple):
     ----------
     codes : array, shape (rows, 3)
     group : array, shape (rows,)
-    one_each : array
-        Places among these rows of one row of each group.
+    keys : array, shape (rows,)
+        Sampling keys, which choose one row of a group.
     """
 
     products: Products
     codes: npt.NDArray[np.int16]
     group: npt.NDArray[np.int32]
-    one_each: Ints
+    keys: npt.NDArray[np.uint64]
+
+    @property
+    def one_each(self) -> Ints:
+        """Places among these rows of one row of each group."""
+        return representatives(self.group, self.keys)
+
+    def distinct(self, judged: "Judgement", inputs: str) -> Ints:
+        """Return places of one row of each group, of the rows that were judged by just these inputs."""
+        rows = judged.having(inputs)
+        return rows[representatives(self.group[rows], self.keys[rows])]
 
 
 class Deployed(NamedTuple):
@@ -107,6 +122,13 @@ class Deployed(NamedTuple):
     calibration: HeldOut
     test: HeldOut
     trained_on: int
+
+    @property
+    def usual(self) -> str:
+        """The inputs that most distinct calibration products have."""
+        products = self.calibration.products.take(self.calibration.one_each)
+        sets = Counter(set_names(self.tagger.model.present(products), len(products)))
+        return min(sets, key=lambda name: (-sets[name], name))
 
     def promising(self, promises: Promises) -> "Deployed":
         """Return the same model with other promises."""
@@ -134,6 +156,10 @@ class Judgement(NamedTuple):
     def confidence(self) -> Floats:
         """Of the best path down to each depth, shape (rows, 3)."""
         return self.tags.confidence
+
+    def having(self, inputs: str) -> Ints:
+        """Return the rows that were judged by just these inputs."""
+        return np.flatnonzero(np.array(self.tags.sets, object) == inputs)
 
     def right_to(self, depth: Ints) -> Bools:
         """Say of each row whether it is right down to the depth to which it is tagged; to level 1 if to none."""
@@ -192,13 +218,13 @@ def open_deployed(catalogue: str) -> Deployed:
 
     def held_out(rows: Ints) -> HeldOut:
         group, keys = (data.products[name].to_numpy()[rows] for name in ("group", "sampling_key"))
-        return HeldOut(products.take(rows), data.codes[rows], group, representatives(group, keys))
+        return HeldOut(products.take(rows), data.codes[rows], group, keys)
 
     tuning, calibration = held_out(np.sort(held[tuned])), held_out(np.sort(held[~tuned]))
     test = held_out(test_rows(data.products, settings.split))
     scales = fit_scales(tagger, tuning.products, tuning.codes, tuning.group)
     nothing = Promises(
-        certainty=settings.certainty, coverage=settings.coverage, scales=scales, thresholds=[], candidates=[]
+        certainty=settings.certainty, coverage=settings.coverage, scales=scales, thresholds={}, candidates={}
     )
     deployed = Deployed(catalogue, settings, tagger, nothing, tuning, calibration, test, len(train))
     return deployed.promising(nothing)
@@ -212,24 +238,28 @@ def judge(tagger: Tagger, held_out: HeldOut, hidden: Collection[config.Input] = 
     return Judgement(tags, is_right(tags, tagger.paths, held_out.codes), of_truth)
 
 
-def make_promises(deployed: Deployed, calibration: Judgement, tuning: Judgement) -> Deployed:
-    """Make the promises on calibration products, one product a group, and return the model with them."""
-    settings, one, tuned = deployed.settings, deployed.calibration.one_each, deployed.tuning.one_each
-    confidence, right, tried = calibration.confidence[one], calibration.right[one], tuning.confidence[tuned]
-    certainty, steps = settings.certainty, settings.steps
-    limits = {p: thresholds(confidence, right, tried, p, certainty, steps) for p in settings.precisions}
-    candidates = []
-    for precision, values in limits.items():
-        truth = calibration.truth[one][tagged_depth(confidence, values) < len(LEVELS)]
-        candidates += [
-            Candidates(precision=precision, share=share, probability=smallest_listed(truth, share))
-            for share in settings.candidate_coverage
-        ]
-    made = [
-        Threshold(precision=precision, depth=depth, confidence=value)
-        for precision, values in limits.items()
-        for depth, value in enumerate(values, 1)
-    ]
+def make_promises(deployed: Deployed) -> Deployed:
+    """Make the promises of each set of inputs on calibration products, one a group; return the model with them."""
+    settings, tagger = deployed.settings, deployed.tagger
+    made: dict[str, list[Threshold]] = {}
+    candidates: dict[str, list[Candidates]] = {}
+    for inputs in input_sets(tagger.inputs):
+        name, hidden = "+".join(inputs), set(tagger.inputs) - set(inputs)
+        judged = judge(tagger, deployed.calibration, hidden)
+        trial = judge(tagger, deployed.tuning, hidden)
+        one, tried = deployed.calibration.distinct(judged, name), deployed.tuning.distinct(trial, name)
+        confidence, right, surest = judged.confidence[one], judged.right[one], trial.confidence[tried]
+        made[name], candidates[name] = [], []
+        for precision in settings.precisions:
+            limits = thresholds(confidence, right, surest, precision, settings.certainty, settings.steps)
+            made[name] += [
+                Threshold(precision=precision, depth=depth, confidence=value) for depth, value in enumerate(limits, 1)
+            ]
+            truth = judged.truth[one][tagged_depth(confidence, limits) < len(LEVELS)]
+            candidates[name] += [
+                Candidates(precision=precision, share=share, probability=smallest_listed(truth, share))
+                for share in settings.candidate_coverage
+            ]
     return deployed.promising(deployed.promises.model_copy(update={"thresholds": made, "candidates": candidates}))
 
 
@@ -239,12 +269,13 @@ def depths(deployed: Deployed, judged: Judgement, precision: float) -> Ints:
 
 
 def shown_precision(deployed: Deployed) -> float:
-    """Return the highest precision, up to the main one, at which whole paths are promised.
+    """Return the highest precision, up to the main one, at which whole paths are promised for the usual inputs.
 
     If there is none, the highest at which anything is; with nothing promised at all it is the main one.
     """
     main = deployed.settings.precision
-    made = [t for t in deployed.promises.thresholds if t.confidence is not None and t.precision <= main]
+    of_usual = deployed.promises.thresholds[deployed.usual]
+    made = [t for t in of_usual if t.confidence is not None and t.precision <= main]
     whole = [t.precision for t in made if t.depth == len(LEVELS)]
     return max(whole or [t.precision for t in made], default=main)
 
@@ -255,13 +286,14 @@ def kept_on_test(deployed: Deployed, test: Judgement) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `precision, depth` (3, 2, 1: tagged so far and no deeper; or any level)`, unit, threshold, share, share_low,
-        share_high` (of products that are tagged so)`, achieved, low, high` (share of these that is right).
+        `precision, depth` (3, 2, 1: tagged so far and no deeper; or any level)`, unit, threshold` (for the usual
+        inputs)`, share, share_low, share_high` (of products that are tagged so)`, achieved, low, high` (share of these
+        that is right)`, missed` (whether that is less than was promised).
     """
-    groups, rows = Groups.of(deployed.test.group), []
+    groups, usual, rows = Groups.of(deployed.test.group), deployed.usual, []
     everything = np.ones(len(groups.shares))
     for precision in deployed.settings.precisions:
-        limits = deployed.promises.thresholds_for(precision)
+        limits = deployed.promises.thresholds_for(precision)[usual]
         depth = depths(deployed, test, precision)
         for unit, weights in zip(UNITS, (groups.shares, everything), strict=True):
             for name, tagged, right in _by_depth(depth, test.right):
@@ -269,7 +301,8 @@ def kept_on_test(deployed: Deployed, test: Judgement) -> pd.DataFrame:
                 limit = np.nan if name == SOME_LEVEL or np.isinf(limits[int(name) - 1]) else limits[int(name) - 1]
                 rows.append((precision, name, unit, limit, *share, *groups.ratio(right, tagged, weights)))
     columns = ["precision", "depth", "unit", "threshold", "share", "share_low", "share_high", "achieved", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(missed=table["achieved"] < table["precision"])
 
 
 def _by_depth(depth: Ints, right: Bools) -> Iterator[tuple[str, Bools, Bools]]:
@@ -302,7 +335,7 @@ def resample_promises(deployed: Deployed, calibration: Judgement, tuning: Judgem
     """Redraw which groups are calibrated on and which are tested on, make the promises again, and measure them.
 
     Calibration and test products alike were seen by nothing that is fitted. A draw takes as many groups to calibrate on
-    as there are, and tests on all the others.
+    as there are, and tests on all the others. All that is looked at are products with the usual inputs.
 
     Returns
     -------
@@ -310,31 +343,32 @@ def resample_promises(deployed: Deployed, calibration: Judgement, tuning: Judgem
         `draw, precision, depth, threshold, share, achieved` (NaN where nothing is promised or tagged)`, achieved_all`
         (on the groups of both parts: nearer to the truth than one part's).
     """
-    settings, judged, parts = deployed.settings, (calibration, test), (deployed.calibration, deployed.test)
-    confidence = np.concatenate([one.confidence for one in judged])
-    right = np.concatenate([one.right for one in judged])
-    counts = [len(part.one_each) for part in parts]
-    groups = [np.unique(part.group, return_inverse=True)[1] for part in parts]
-    member = np.concatenate([groups[0], groups[1] + counts[0]])  # the parts have no group in common
-    shares = np.concatenate([group_shares(part.group) for part in parts])
-    one_each = np.concatenate([parts[0].one_each, parts[1].one_each + len(groups[0])])
-    tuned, random, rows = tuning.confidence[deployed.tuning.one_each], np.random.default_rng(SEED), []
+    settings, usual, random, rows = deployed.settings, deployed.usual, np.random.default_rng(SEED), []
+    parts = [(calibration, deployed.calibration), (test, deployed.test)]
+    places = [judged.having(usual) for judged, _ in parts]
+    confidence, right, group, keys = (
+        np.concatenate([column[rows] for column, rows in zip(columns, places, strict=True)])
+        for columns in zip(*((one.confidence, one.right, part.group, part.keys) for one, part in parts), strict=True)
+    )
+    member, shares = np.unique(group, return_inverse=True)[1], group_shares(group)  # no group is in both parts
+    one_each, tuned = representatives(group, keys), tuning.confidence[deployed.tuning.distinct(tuning, usual)]
+    calibrated_on = len(np.unique(group[: len(places[0])]))
 
     def share(right: Bools, tagged: Bools, weights: Floats) -> float:
         total = (weights * tagged).sum()
         return float((weights * tagged * right).sum() / total) if total else np.nan
 
     for draw in range(settings.resamplings):
-        drawn = random.permutation(sum(counts))
-        held, tested = one_each[drawn[: counts[0]]], np.zeros(sum(counts), bool)
-        tested[drawn[counts[0] :]] = True
+        drawn = random.permutation(len(one_each))
+        held, tested = one_each[drawn[:calibrated_on]], np.zeros(len(one_each), bool)
+        tested[drawn[calibrated_on:]] = True
         on_test = shares * tested[member]
         for precision in settings.precisions:
             limits = thresholds(confidence[held], right[held], tuned, precision, settings.certainty, settings.steps)
             for name, tagged, correct in _by_depth(tagged_depth(confidence, limits), right):
                 limit = None if name == SOME_LEVEL else limits[int(name) - 1]
-                kept = [share(correct, tagged, weights) for weights in (on_test, shares)]
-                rows.append((draw, precision, name, limit, (on_test * tagged).sum() / on_test.sum(), *kept))
+                found = [share(correct, tagged, weights) for weights in (on_test, shares)]
+                rows.append((draw, precision, name, limit, (on_test * tagged).sum() / on_test.sum(), *found))
     columns = ["draw", "precision", "depth", "threshold", "share", "achieved", "achieved_all"]
     table = pd.DataFrame(rows, columns=columns)
     return table.assign(threshold=table["threshold"].astype(float))
@@ -343,23 +377,45 @@ def resample_promises(deployed: Deployed, calibration: Judgement, tuning: Judgem
 def how_often_kept(draws: pd.DataFrame) -> pd.DataFrame:
     """Count the draws in which a promise was made, and in which it was broken.
 
+    A certainty of 90% allows a promise to be made and broken in a tenth of all draws. It says nothing of the draws in
+    which it is made: where these are few, they are the lucky ones, and the promise may well be broken in most of them.
+
     Returns
     -------
     DataFrame
-        `precision, depth, draws, promised` (share of draws with a threshold)`, kept, kept_low, kept_high` (share of
-        all draws in which no promise was broken on test products, exact 95% interval)`, kept_all` (on both
-        parts)`, share, achieved` (means)`, low, high` (5% and 95% quantiles of `achieved`).
+        `precision, depth` (3, 2, 1; any level: all that is tagged; together: the worst of the three depths)`, draws,
+        promised` (in so many a promise was made, and something tagged by it)`, kept, kept_low, kept_high` (share of
+        these in which it was kept on test products, exact 95% interval; NaN if there are none)`, kept_all` (on both
+        parts)`, broken` (share of all draws in which a promise was made and broken)`, share` (mean of all
+        draws)`, achieved` (mean)`, low, high` (5% and 95% quantiles of `achieved`).
     """
-    rows = []
-    for (precision, depth), part in draws.groupby(["precision", "depth"], sort=False):
-        broken = int((part["achieved"] < part["precision"]).sum())
-        broken_all = float((part["achieved_all"] < part["precision"]).mean())
-        limits = binomtest(len(part) - broken, len(part)).proportion_ci(method="exact")
-        counts = (len(part), part["achieved"].notna().mean(), 1 - broken / len(part), *limits, 1 - broken_all)
-        spread = part["achieved"].quantile([0.05, 0.95]).tolist()
-        rows.append((precision, depth, *counts, part["share"].mean(), part["achieved"].mean(), *spread))
-    columns = ["precision", "depth", "draws", "promised", "kept", "kept_low", "kept_high", "kept_all", "share"]
-    return pd.DataFrame(rows, columns=[*columns, "achieved", "low", "high"])
+    rows, by_draw = [], draws[draws["depth"] != SOME_LEVEL].groupby(["precision", "draw"], sort=False)
+    worst = by_draw[["achieved", "achieved_all"]].min().reset_index().assign(depth=TOGETHER)
+    for (precision, depth), part in pd.concat([draws, worst]).groupby(["precision", "depth"], sort=False):
+        made = part[part["achieved"].notna()]
+        broken, broken_all = ((made[name] < precision).sum() for name in ("achieved", "achieved_all"))
+        kept = [np.nan] * 4
+        if promised := len(made):
+            limits = binomtest(promised - int(broken), promised).proportion_ci(method="exact")
+            kept = [1 - broken / promised, *limits, 1 - broken_all / promised]
+        spread = [made["achieved"].mean(), *made["achieved"].quantile([0.05, 0.95])]
+        rows.append((precision, depth, len(part), promised, *kept, broken / len(part), part["share"].mean(), *spread))
+    columns = ["precision", "depth", "draws", "promised", "kept", "kept_low", "kept_high", "kept_all", "broken"]
+    return pd.DataFrame(rows, columns=[*columns, "share", "achieved", "low", "high"])
+
+
+def all_thresholds(deployed: Deployed) -> pd.DataFrame:
+    """List what is promised for each set of inputs.
+
+    Returns
+    -------
+    DataFrame
+        `inputs, precision, level_1, level_2, whole` (lowest confidence for each depth; NaN where nothing is promised).
+    """
+    made = deployed.promises.thresholds.items()
+    table = pd.DataFrame([{"inputs": inputs} | one.model_dump() for inputs, of_set in made for one in of_set])
+    wide = table.pivot(index=["inputs", "precision"], columns="depth", values="confidence").astype(float)
+    return wide.set_axis(["level_1", "level_2", "whole"], axis=1).reset_index()
 
 
 def calibrations(
@@ -492,7 +548,8 @@ def with_inputs_missing(deployed: Deployed, judged: Mapping[str, Judgement]) -> 
         `hidden, accuracy, low, high` (whole paths, each product counts), and of a model trained without the input, if
         there is one: `variant, variant_accuracy, variant_low, variant_high`.
     promises
-        `hidden, precision, depth, share, achieved, low, high`, over distinct products.
+        `hidden, precision, depth` (3, 2, 1 or any level)`, share, achieved, low, high`, over distinct products, and
+        `unadapted`: what would be right of those that the thresholds of the usual inputs tag.
     """
     groups, accuracy, promises = Groups.of(deployed.test.group), [], []
     everything, known = np.ones(len(groups.shares)), _trained_without(deployed)
@@ -500,12 +557,15 @@ def with_inputs_missing(deployed: Deployed, judged: Mapping[str, Judgement]) -> 
         whole = groups.ratio(one.right[:, 2], everything, everything)
         accuracy.append((hidden, *whole, *known.get(hidden, ("", *[np.nan] * 3))))
         for precision in deployed.settings.precisions:
-            depth = depths(deployed, one, precision)
-            for name, tagged in (("3", depth == 3), (SOME_LEVEL, depth > 0)):
-                share = groups.ratio(tagged, everything).mean
-                promises.append((hidden, precision, name, share, *groups.ratio(one.right_to(depth), tagged)))
+            usual = deployed.promises.thresholds_for(precision)[deployed.usual]
+            same = _by_depth(tagged_depth(one.confidence, usual), one.right)
+            for (name, tagged, right), (_, of_usual, so_right) in zip(
+                _by_depth(depths(deployed, one, precision), one.right), same, strict=True
+            ):
+                share, unadapted = groups.ratio(tagged, everything).mean, groups.ratio(so_right, of_usual).mean
+                promises.append((hidden, precision, name, share, *groups.ratio(right, tagged), unadapted))
     columns = ["hidden", "accuracy", "low", "high", "variant", "variant_accuracy", "variant_low", "variant_high"]
-    more = ["hidden", "precision", "depth", "share", "achieved", "low", "high"]
+    more = ["hidden", "precision", "depth", "share", "achieved", "low", "high", "unadapted"]
     return pd.DataFrame(accuracy, columns=columns), pd.DataFrame(promises, columns=more)
 
 

@@ -48,8 +48,10 @@ Share of test products whose whole path is right, in percent with 95% intervals:
 
 ## Promises
 
-Of distinct products that are tagged so far and no deeper, at least the promised share is right, with {certainty:g}%
-certainty over the draw of the calibration products:
+Of distinct products that are tagged so far and no deeper, at least the promised share is right. A promise is of one
+depth and of products with one set of inputs. It holds with {certainty:g}% certainty over the draw of the calibration
+products; the promises of the three depths hold together with {together:g}%. The confidences below are for products that
+have {usual}. `promises.json` has those for every other set of inputs: they were found by hiding inputs.
 
 | promised (%) | depth | confidence asked for | tagged (%) | right on test (%) |
 |---:|---:|---:|---:|---:|
@@ -57,8 +59,8 @@ certainty over the draw of the calibration products:
 
 ## Limits
 
-- Promises hold for products drawn like those of this catalogue, near-duplicates counted once. Other shops, new kinds of
-  products and products that all lack an input are outside of them.
+- Promises hold for products drawn like those of this catalogue, near-duplicates counted once. Other shops and new kinds
+  of products are outside of them, and so are products that lack an input because they are of some special kind.
 - Right means: as the shop's own label says. Wrong labels count as errors.
 - It knows the categories and paths of `taxonomy.json` and no others.
 """
@@ -70,7 +72,8 @@ def candidates(deployed: Deployed, test: Judgement) -> tuple[pd.DataFrame, pd.Da
     Returns
     -------
     table
-        `precision` (the promise)`, coverage, smallest` (probability of a listed path)`, achieved, low, high` (share of
+        `precision` (the promise)`, coverage, smallest` (probability of a path that is listed, for the usual
+        inputs)`, achieved, low, high` (share of
         lists with the right path)`, mean, median, tenth` (a tenth of the lists is at least so long)`, single` (share
         of lists of one path).
     lengths
@@ -80,18 +83,18 @@ def candidates(deployed: Deployed, test: Judgement) -> tuple[pd.DataFrame, pd.Da
     rows: list[tuple[float, ...]] = []
     lengths: list[tuple[float, float, int, float]] = []
     best = probabilities.max(axis=1)
-    for promise in deployed.promises.candidates:
-        asked = depths(deployed, test, promise.precision) < 3
-        weights, smallest, key = groups.shares * asked, promise.probability, (promise.precision, promise.share)
-        length = np.maximum((probabilities >= smallest).sum(axis=1), 1)
+    for promise in deployed.promises.candidates[deployed.usual]:
+        asked, of_set = depths(deployed, test, promise.precision) < 3, deployed.promises.smallest_listed(*promise.key)
+        weights, smallest = groups.shares * asked, np.array([of_set[name] for name in test.tags.sets])
+        length = np.maximum((probabilities >= smallest[:, None]).sum(axis=1), 1)
         listed = (test.truth >= smallest) | (test.truth >= best)
         order = np.argsort(length, kind="stable")
         place = np.cumsum(weights[order]) / max(weights.sum(), 1e-12)
         median, tenth = (int(length[order][min(np.searchsorted(place, q), len(order) - 1)]) for q in (0.5, 0.9))
         mean, single = (_mean(values, weights) for values in (length, length == 1))
-        rows.append((*key, smallest, *groups.ratio(listed, asked), mean, median, tenth, single))
+        rows.append((*promise.key, promise.probability, *groups.ratio(listed, asked), mean, median, tenth, single))
         shares = np.bincount(length, weights=weights) / max(weights.sum(), 1e-12)
-        lengths.extend((*key, i, share) for i, share in enumerate(shares) if share)
+        lengths.extend((*promise.key, i, share) for i, share in enumerate(shares) if share)
     columns = ["coverage", "smallest", "achieved", "low", "high", "mean", "median", "tenth", "single"]
     more = ["precision", "coverage", "length", "share"]
     return pd.DataFrame(rows, columns=["precision", *columns]), pd.DataFrame(lengths, columns=more)
@@ -169,20 +172,22 @@ def costs(deployed: Deployed, calibration: Judgement, test: Judgement) -> pd.Dat
     Returns
     -------
     DataFrame
-        `rule, threshold, tagged, cost, low, high`: tag all, review all, the threshold at which the expected costs are
-        equal, the cheapest threshold on calibration products, and those that are promised.
+        `rule, threshold` (for the usual inputs)`, tagged, cost, low, high`: tag all, review all, the threshold at which
+        the expected costs are equal, the cheapest threshold on calibration products, and those that are promised.
     """
     price, groups = deployed.settings.costs, Groups.of(deployed.test.group)
     confidence, wrong = test.confidence[:, 2], ~test.right[:, 2]
     fair = max(1 - price.review / price.wrong_tag, 0.0)
     rules = {"tag all": 0.0, "review all": np.inf, "equal expected costs": fair}
     rules["cheapest on calibration products"] = _cheapest(deployed, calibration)
-    for t in deployed.promises.thresholds:
+    tags = {rule: confidence >= limit for rule, limit in rules.items()}
+    for t in deployed.promises.thresholds[deployed.usual]:
         if t.depth == 3 and t.confidence is not None:
-            rules[f"{100 * t.precision:g}% promised"] = t.confidence
+            rules[rule := f"{100 * t.precision:g}% promised"] = t.confidence
+            tags[rule] = depths(deployed, test, t.precision) == 3
     everything, marks = np.ones(len(wrong)), []
     for rule, limit in rules.items():
-        tagged = confidence >= limit
+        tagged = tags[rule]
         cost = 1000 * np.where(tagged, wrong * price.wrong_tag, price.review)
         marks.append((rule, limit, groups.ratio(tagged, everything).mean, *groups.ratio(cost, everything)))
     return pd.DataFrame(marks, columns=["rule", "threshold", "tagged", "cost", "low", "high"])
@@ -232,6 +237,8 @@ def publish(deployed: Deployed, tables: dict[str, pd.DataFrame]) -> None:
         calibration_groups=len(deployed.calibration.one_each),
         test_groups=len(deployed.test.one_each),
         certainty=100 * settings.certainty,
+        together=100 * deployed.promises.together,
+        usual=deployed.usual.replace("+", ", ") or "no input",
         accuracy="\n".join(accuracy),
         promises="\n".join(_promise_line(row) for _, row in kept.iterrows()),
     )
@@ -249,7 +256,7 @@ def publish_nothing(catalogue: str, why: str) -> None:
 
 def _promise_line(row: "pd.Series[float]") -> str:
     limit = "nothing can be promised" if pd.isna(row["threshold"]) else f"{row['threshold']:.3f}"
-    right = "–" if pd.isna(row["achieved"]) else _percent(row, "achieved")
+    right = "–" if pd.isna(row["achieved"]) else _percent(row, "achieved") + (", missed" if row["missed"] else "")
     return f"| {100 * row['precision']:g} | {row['depth']} | {limit} | {100 * row['share']:.1f} | {right} |"
 
 

@@ -7,7 +7,7 @@ It holds no pickle: safetensors, JSON, and a card for people.
 | `tagger.json` | format, and how texts and photos become what the model reads |
 | `taxonomy.json` | as in `clean/`: names of each level, and the valid paths |
 | `model/` | the fusion, as the `train` stage saved it (`lib/training/model.py`) |
-| `promises.json` | calibration, thresholds, candidates (`lib/tagging/promises.py`) |
+| `promises.json` | calibration, thresholds and candidates for each set of inputs (`lib/tagging/promises.py`) |
 | `README.md` | the card: data, metrics, limits |
 | `manifest.json` | the SHA-256 of every other file |
 
@@ -33,7 +33,7 @@ from lib.models.fusion import PathFusion, input_sets
 from lib.tagging.promises import Promises
 from lib.training.model import load_model
 
-FORMAT: Literal[3] = 3
+FORMAT: Literal[4] = 4
 """Of the folder; a tagger reads this one only."""
 
 ABOUT, TAXONOMY, MODEL, PROMISES, CARD = "tagger.json", "taxonomy.json", "model", "promises.json", "README.md"
@@ -53,7 +53,7 @@ class Backbone(Strict):
 class About(Strict):
     """What `tagger.json` holds. A product's text is made of the fields that `text_from` lists, in this order."""
 
-    format: Literal[3] = FORMAT
+    format: Literal[4] = FORMAT
     catalogue: Annotated[str, Field(pattern=r"^[^/\\\x00]{1,100}$")]
     key: str
     text: config.Text

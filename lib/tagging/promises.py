@@ -72,58 +72,91 @@ class Candidates(Strict):
     share: Share
     probability: Probability
 
+    @property
+    def key(self) -> tuple[float, float]:
+        """The promise, and the share of lists."""
+        return self.precision, self.share
+
 
 class Promises(Strict):
     """All that `08_business` found out on calibration rows.
 
+    Each set of inputs that a product may have (names joined by `+`, empty for none) has promises of its own.
+
     Attributes
     ----------
     certainty
-        Probability, over the draw of calibration rows, with which a threshold keeps its promise.
+        Probability, over the draw of calibration rows, with which no promise of one set of inputs, precision and depth
+        is broken. Draws on which none can be made count as well.
     scales
-        By the set of inputs at hand (names joined by `+`, empty for none), for each depth 1, 2, 3.
+        By the set of inputs at hand, for each depth 1, 2, 3.
     coverage
         Share of lists that should hold the right path, where no other is asked for.
+    thresholds, candidates
+        By the set of inputs at hand; empty where nothing has been promised yet.
     """
 
     certainty: Share
     coverage: Share
     scales: dict[str, Annotated[list[Scale], Field(min_length=3, max_length=3)]]
-    thresholds: list[Threshold]
-    candidates: list[Candidates]
+    thresholds: dict[str, list[Threshold]]
+    candidates: dict[str, list[Candidates]]
 
     @model_validator(mode="after")
-    def _each_precision_has_three_thresholds_and_its_lists(self) -> Self:
-        precisions = sorted({t.precision for t in self.thresholds})
-        found = sorted((t.precision, t.depth) for t in self.thresholds)
-        if found != [(precision, depth) for precision in precisions for depth in (1, 2, 3)]:
-            raise ValueError(f"expected a threshold of each depth, 1 to 3, for each precision. Got {found}")
-        listed = sorted({(c.precision, c.share) for c in self.candidates})
-        shares = sorted({share for _, share in listed})
-        if listed != [(precision, share) for precision in precisions for share in shares]:
+    def _each_set_and_precision_has_three_thresholds_and_its_lists(self) -> Self:
+        sets, precisions = sorted(self.thresholds), self.precisions
+        if sorted(self.candidates) != sets or (sets and sets != sorted(self.scales)):
             raise ValueError(
-                f"expected candidates of each share {shares} for each precision {precisions}. Got {listed}"
+                "expected `scales`, `thresholds` and `candidates` for the same sets of inputs. "
+                f"Got {sorted(self.scales)}, {sets} and {sorted(self.candidates)}"
             )
+        shares = sorted({c.share for made in self.candidates.values() for c in made})
         if precisions and self.coverage not in shares:
             raise ValueError(f"expected `coverage` to be one of the candidates' shares {shares}. Got {self.coverage}")
+        for name in sets:
+            found = sorted((t.precision, t.depth) for t in self.thresholds[name])
+            if found != [(precision, depth) for precision in precisions for depth in (1, 2, 3)]:
+                raise ValueError(
+                    f"expected a threshold of each depth, 1 to 3, for each precision. Got {found} for {name!r}"
+                )
+            listed = sorted({(c.precision, c.share) for c in self.candidates[name]})
+            if listed != [(precision, share) for precision in precisions for share in shares]:
+                raise ValueError(
+                    f"expected candidates of each share {shares} for each precision {precisions}. "
+                    f"Got {listed} for {name!r}"
+                )
         return self
 
-    def thresholds_for(self, precision: float) -> list[float]:
-        """Return the lowest confidence for each depth, 1 to 3; infinity where nothing can be promised.
+    @property
+    def precisions(self) -> list[float]:
+        """The precisions that thresholds were worked out for, ascending."""
+        return sorted({t.precision for made in self.thresholds.values() for t in made})
+
+    @property
+    def together(self) -> float:
+        """Certainty with which none of the promises of the three depths is broken, by the union bound."""
+        return max(1 - 3 * (1 - self.certainty), 0.0)
+
+    def thresholds_for(self, precision: float) -> dict[str, list[float]]:
+        """Return the lowest confidence for each set of inputs and depth, 1 to 3; infinity where nothing is promised.
 
         Raises
         ------
         StudyError
             If nobody has worked out the thresholds of this precision.
         """
-        found = {t.depth: t.confidence for t in self.thresholds if abs(t.precision - precision) < EDGE}
-        if not found:
-            known = sorted({t.precision for t in self.thresholds})
+        if not any(abs(known - precision) < EDGE for known in self.precisions):
+            known = self.precisions
             raise StudyError(f"This model has no thresholds for a precision of {precision}. It has those of {known}.")
-        return [np.inf if found.get(depth) is None else float(found[depth] or 0) for depth in (1, 2, 3)]
+        limits = {name: [np.inf] * 3 for name in self.thresholds}
+        for name, made in self.thresholds.items():
+            for one in made:
+                if abs(one.precision - precision) < EDGE and one.confidence is not None:
+                    limits[name][one.depth - 1] = one.confidence
+        return limits
 
-    def smallest_listed(self, precision: float, share: float | None = None) -> float:
-        """Return the smallest probability of a path that a person is shown.
+    def smallest_listed(self, precision: float, share: float | None = None) -> dict[str, float]:
+        """Return, for each set of inputs, the smallest probability of a path that a person is shown.
 
         Parameters
         ----------
@@ -135,12 +168,14 @@ class Promises(Strict):
         StudyError
             If nobody has worked it out for this share.
         """
-        known = {c.share: c.probability for c in self.candidates if abs(c.precision - precision) < EDGE}
         share = self.coverage if share is None else share
-        found = next((known_share for known_share in known if abs(known_share - share) < EDGE), None)
-        if found is None:
-            raise StudyError(f"This model has no candidates for a share of {share}. It has those of {sorted(known)}.")
-        return known[found]
+        known = sorted({c.share for made in self.candidates.values() for c in made})
+        if not any(abs(known_share - share) < EDGE for known_share in known):
+            raise StudyError(f"This model has no candidates for a share of {share}. It has those of {known}.")
+        return {
+            name: next(c.probability for c in made if max(abs(c.precision - precision), abs(c.share - share)) < EDGE)
+            for name, made in self.candidates.items()
+        }
 
 
 class Prefixes(NamedTuple):
@@ -184,7 +219,7 @@ def best_prefixes(probabilities: Shares, paths: npt.NDArray[np.integer]) -> Pref
     return Prefixes(np.stack(best, axis=1), np.stack(probability, axis=1))
 
 
-def tagged_depth(confidence: Shares, thresholds: Sequence[float | None]) -> npt.NDArray[np.int64]:
+def tagged_depth(confidence: Shares, thresholds: Sequence[float | None] | Shares) -> npt.NDArray[np.int64]:
     """Return how many levels of each row may be tagged without a person: 3, or fewer, or 0.
 
     Parameters
@@ -192,14 +227,15 @@ def tagged_depth(confidence: Shares, thresholds: Sequence[float | None]) -> npt.
     confidence : array, shape (rows, 3)
         Of the best path down to each depth.
     thresholds
-        Lowest confidence for each depth, 1 to 3; infinite or None where nothing can be promised.
+        Lowest confidence for each depth, 1 to 3, infinite or None where nothing can be promised; or an array, shape
+        (rows, 3), of those of each row.
 
     Examples
     --------
     >>> tagged_depth(np.array([[0.9, 0.9, 0.9], [0.99, 0.6, 0.5]]), [0.95, None, 0.8]).tolist()
     [3, 1]
     """
-    sure = confidence >= np.array([np.inf if value is None else value for value in thresholds])
+    sure = confidence >= np.asarray(thresholds, np.float64)  # None becomes NaN, which nothing reaches
     return np.where(sure.any(axis=1), 3 - np.argmax(sure[:, ::-1], axis=1), 0)
 
 

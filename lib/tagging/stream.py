@@ -168,6 +168,10 @@ class Summary:
         Rejects by reason. A reason that begins with `photo: ` costs a product's photo and not the product.
     notices : Counter
         What was met in the table that a user should know of.
+    promised : dict
+        Set of inputs -> which depths have a promise, in words.
+    certainty, together : float
+        Of one promise, and of those of three depths together.
     cut : int
         Products of which some candidates are counted only.
     examples : dict
@@ -183,6 +187,9 @@ class Summary:
     rejects: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     notices: Counter[str] = field(default_factory=Counter)
+    promised: dict[str, str] = field(default_factory=dict)
+    certainty: float = 0.0
+    together: float = 0.0
     cut: int = 0
     escaped: int = 0
     seconds: float = 0.0
@@ -208,7 +215,13 @@ class Summary:
         for decision in (AUTO, "auto to level 2", "auto to level 1", REVIEW):
             count = self.decisions[decision]
             lines.append(f"  {decision:15} {count:>9,}  {count / max(self.products, 1):6.1%}")
-        lines.append("They had: " + ", ".join(f"{name} {count:,}" for name, count in self.inputs.most_common()) + ".")
+        lines.append("They had, and what is promised of these:")
+        lines += [f"  {name:15} {count:>9,}  {self.promised[name]}" for name, count in self.inputs.most_common()]
+        lines.append(
+            f"A promise: of distinct products with these inputs that are tagged so far and no deeper, at least "
+            f"{100 * job.precision:g}% are right. It holds with {self.certainty:.0%} certainty, the promises of all "
+            f"three depths together with {self.together:.0%}."
+        )
         if job.images is None and job.features is None:
             lines.append("No photo was looked at: --images names a folder or an archive of them.")
         lines += [f"Noticed: {count:,} {text}." for text, count in sorted((+self.notices).items())]
@@ -242,8 +255,9 @@ def tag_table(job: Job) -> Summary:
             f"{job.model} has no thresholds yet: the stage `business` works them out. "
             f"Run `dvc repro business@{tagger.about.catalogue}`."
         )
-    thresholds, smallest = promises.thresholds_for(job.precision), promises.smallest_listed(job.precision, job.shown)
-    summary = Summary()
+    limits, smallest = promises.thresholds_for(job.precision), promises.smallest_listed(job.precision, job.shown)
+    promised = {name: _in_words(values) for name, values in limits.items()}
+    summary = Summary(promised=promised, certainty=promises.certainty, together=promises.together)
     chunks = _chunks(job, tagger, summary.notices)
     named = {"brand": "brand that the tagger knows", "text": "text", "image": "usable photo"}
     nothing = "no " + ", no ".join(named[name] for name in tagger.inputs)
@@ -256,7 +270,7 @@ def tag_table(job: Job) -> Summary:
             ):
                 for chunk in chunks:
                     tags = tagger.tag(chunk.products) if chunk.ids else None
-                    decided = decide(tagger, tags, chunk.ids, thresholds, smallest, job.max_candidates) if tags else []
+                    decided = decide(tagger, tags, chunk.ids, limits, smallest, job.max_candidates) if tags else []
                     rows = [row for row in decided if row.inputs]
                     empty = [Reject(row.product_id, NO_INPUT, nothing) for row in decided if not row.inputs]
                     rejects = [*chunk.rejects, *empty]
@@ -274,6 +288,16 @@ def tag_table(job: Job) -> Summary:
         raise StudyError("\n".join(lines))
     summary.seconds = time.monotonic() - begun
     return summary
+
+
+def _in_words(limits: Sequence[float]) -> str:
+    """Say which depths have a threshold.
+
+    >>> _in_words([0.9, float("inf"), 0.8]), _in_words([float("inf")] * 3)
+    ('auto, auto to level 1', 'nothing: all go to a person')
+    """
+    depths = reversed(list(zip(DECISIONS[1:], limits, strict=True)))
+    return ", ".join(name for name, limit in depths if limit < float("inf")) or "nothing: all go to a person"
 
 
 class _NoProduct(Exception):
@@ -349,27 +373,27 @@ def decide(
     tagger: Tagger,
     tags: Tags,
     ids: Sequence[str],
-    thresholds: Sequence[float],
-    smallest: float,
+    limits: Mapping[str, Sequence[float]],
+    smallest: Mapping[str, float],
     most: int = MOST_CANDIDATES,
 ) -> list[Tagged]:
     """Say of each product how far it is tagged.
 
     Parameters
     ----------
-    thresholds
-        Lowest confidence for each depth, 1 to 3.
+    limits
+        Set of inputs -> lowest confidence for each depth, 1 to 3.
     smallest
-        Smallest probability of a path that a person is shown.
+        Set of inputs -> smallest probability of a path that a person is shown.
     most
         Paths that a person is shown of a product; how many more there are is said.
     """
     sure_of = tempered(tags.probabilities, tags.confidence[:, -1])
     paths, confidence, rows = tags.prefixes.path.tolist(), tags.confidence.tolist(), []
-    for row, (product_id, depth, inputs) in enumerate(zip(ids, tags.depth(thresholds), tags.sets, strict=True)):
+    for row, (product_id, depth, inputs) in enumerate(zip(ids, tags.depth(limits), tags.sets, strict=True)):
         shown = int(depth) or len(LEVELS)
         level_1, level_2, level_3 = tagger.names(paths[row][shown - 1])[:shown] + [""] * (len(LEVELS) - shown)
-        choice = [] if depth == len(LEVELS) else listed(tags.probabilities[row], smallest)
+        choice = [] if depth == len(LEVELS) else listed(tags.probabilities[row], smallest[inputs])
         shown_paths = [f"{' > '.join(tagger.names(path))} ({sure_of[row, path]:.2f})" for path in choice[:most]]
         rest = [f"... and {len(choice) - most:,}{MORE}"] if len(choice) > most else []
         candidates = " | ".join(shown_paths + rest)

@@ -1,6 +1,6 @@
 """From new products to category paths, with confidences: a trained model and what is promised of it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -177,6 +177,12 @@ class Tags(NamedTuple):
     confidence: Shares
     sets: list[str]
 
-    def depth(self, thresholds: Sequence[float | None]) -> npt.NDArray[np.int64]:
-        """Return how many levels of each row may be tagged without a person (`promises.tagged_depth`)."""
-        return tagged_depth(self.confidence, thresholds)
+    def depth(self, limits: Mapping[str, Sequence[float]]) -> npt.NDArray[np.int64]:
+        """Return how many levels of each row may be tagged without a person (`promises.tagged_depth`).
+
+        Parameters
+        ----------
+        limits
+            Set of inputs -> lowest confidence for each depth, 1 to 3 (`Promises.thresholds_for`).
+        """
+        return tagged_depth(self.confidence, np.array([limits[name] for name in self.sets]).reshape(-1, 3))

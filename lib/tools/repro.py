@@ -175,9 +175,7 @@ def tour(catalogue: str) -> int:
     )
     name = run.key(read_json(folder / "history.json")["train_size"])
     shutil.copytree(folder / "model", build_dir(catalogue, "models", variant, name), dirs_exist_ok=True)
-    deployed = business.open_deployed(catalogue)
-    tuning, calibration = (business.judge(deployed.tagger, part) for part in (deployed.tuning, deployed.calibration))
-    tagger = business.make_promises(deployed, calibration, tuning).tagger
+    tagger = business.make_promises(business.open_deployed(catalogue)).tagger
     tagger.save(
         build_dir(catalogue, "tagger"), f"# A tagger of `{catalogue}`\n\nMade by `make tour`, not by the study.\n"
     )

@@ -13,7 +13,7 @@ from lib.analysis import business, review
 from lib.analysis.business import Deployed, Groups, Judgement
 from lib.exceptions import StudyError
 from lib.tagging.guarantee import fit_scale
-from lib.tagging.promises import Threshold
+from lib.tagging.promises import Threshold, tagged_depth
 from lib.tagging.tagger import Tagger
 
 INTERVALS = "variant,recipe,text,split,train_size,decoding,measured_on,metric,mean,low,high,seeds"
@@ -55,11 +55,12 @@ def made(tmp_path_factory):
         deployed = business.open_deployed("tiny")
         parts = deployed.calibration, deployed.tuning, deployed.test
         calibration, tuning, test = (business.judge(deployed.tagger, part) for part in parts)
-        deployed = business.make_promises(deployed, calibration, tuning)
+        deployed = business.make_promises(deployed)
         without = {"": test, "image": business.judge(deployed.tagger, deployed.test, ("image",))}
         tables = {"promises": business.kept_on_test(deployed, test), "surest": business.surest(deployed, test)}
         draws = business.resample_promises(deployed, calibration, tuning, test)
         tables |= {"draws": draws, "how_often_kept": business.how_often_kept(draws)}
+        tables["thresholds"] = business.all_thresholds(deployed)
         tables["surest_errors"] = business.surest_errors(deployed, test)
         tables["categories"] = business.by_category(deployed, test)
         tables["missing_accuracy"], tables["missing_promises"] = business.with_inputs_missing(deployed, without)
@@ -81,7 +82,7 @@ def test_no_group_is_in_two_parts_and_one_product_stands_for_each(made):
 
 def test_test_products_have_no_say_in_promises(made):
     turned = made.deployed._replace(test=made.deployed.test._replace(codes=made.deployed.test.codes[::-1]))
-    again = business.make_promises(turned, made.calibration, made.tuning)
+    again = business.make_promises(turned)
     assert again.promises == made.deployed.promises
 
 
@@ -93,9 +94,46 @@ def test_what_is_promised_and_what_is_not_stands_in_the_tables(made):
     easy = kept.query("precision == 0.5 and depth == 'any level'")
     assert (easy["share"] > 0.5).all()
     assert (easy["achieved"] >= 0.5).all()
-    assert (made.tables["how_often_kept"]["kept"] >= 0.8).all()
-    sure = (made.test.confidence >= made.deployed.promises.thresholds_for(0.5)).any(axis=1)
+    assert (made.tables["how_often_kept"]["broken"] <= 0.2).all()
+    sure = business.depths(made.deployed, made.test, 0.5) > 0
     assert easy[easy["unit"] == "products"]["share"].item() == pytest.approx(sure.mean())
+
+
+def test_products_that_lack_an_input_have_promises_of_their_own(made):
+    deployed, rows = made.deployed, made.tables["missing_promises"].query("hidden == 'image' and depth == 'any level'")
+    sets = made.tables["thresholds"]["inputs"]
+    assert set(sets) == set(deployed.promises.scales)
+    hidden = business.judge(deployed.tagger, deployed.calibration, ("image",))
+    one = deployed.calibration.distinct(hidden, "brand+text")
+    assert len(one) == len(set(deployed.calibration.group[hidden.having("brand+text")]))
+    limit = deployed.promises.thresholds_for(0.5)["brand+text"]
+    tagged = tagged_depth(hidden.confidence[one], limit) == 3
+    assert hidden.right[one][tagged, 2].mean() >= 0.5
+    easy = rows[rows["precision"] == 0.5]
+    assert (easy["achieved"] >= 0.5).all()
+    assert easy["unadapted"].notna().all()
+
+
+def test_a_draw_without_a_promise_is_no_draw_in_which_it_was_kept():
+    found = [(0.95, 0.5), (0.85, 0.95), (np.nan, np.nan), (np.nan, np.nan)]  # of depth 3 and 2, in four draws
+    draws = pd.DataFrame(
+        [
+            (i, 0.9, depth, 0.5, value, value)
+            for i, pair in enumerate(found)
+            for depth, value in zip("32", pair, strict=True)
+        ],
+        columns=["draw", "precision", "depth", "share", "achieved", "achieved_all"],
+    )
+    table = business.how_often_kept(draws).set_index("depth")
+    assert table.loc["3", ["draws", "promised", "kept", "broken"]].tolist() == [4, 2, 0.5, 0.25]
+    assert table.loc[business.TOGETHER, ["promised", "kept", "broken"]].tolist() == [2, 0, 0.5]
+    never = business.how_often_kept(draws[draws["draw"] > 1]).set_index("depth")
+    assert never["kept"].isna().all()
+
+
+def test_a_promise_that_test_products_miss_is_marked(made):
+    kept = made.tables["promises"]
+    assert (kept["missed"] == (kept["achieved"] < kept["precision"])).all()
 
 
 def test_a_thousand_products_are_all_accounted_for(made):
@@ -118,8 +156,10 @@ def test_lists_of_candidates_are_of_the_products_that_a_promise_leaves_to_people
     lengths = made.tables["candidate_lengths"].groupby(["precision", "coverage"])["share"].sum()
     np.testing.assert_allclose(lengths, 1)
     for row in made.tables["candidates"].itertuples():
-        asked = made.test.confidence[:, 2] < made.deployed.promises.thresholds_for(row.precision)[2]
-        listed = (made.test.tags.probabilities >= row.smallest).sum(axis=1).clip(1)[asked]
+        asked = business.depths(made.deployed, made.test, row.precision) < 3
+        lists = made.deployed.promises.smallest_listed(row.precision, row.coverage)
+        smallest = np.array([[lists[name]] for name in made.test.tags.sets])
+        listed = (made.test.tags.probabilities >= smallest).sum(axis=1).clip(1)[asked]
         shares = Groups.of(made.deployed.test.group).shares[asked]
         assert row.mean == pytest.approx(np.average(listed, weights=shares))
 
@@ -146,7 +186,7 @@ def test_the_surest_are_more_often_right_and_their_errors_are_listed(made):
 )
 def test_what_is_shown_is_the_highest_promise_of_whole_paths(made, thresholds, shown):
     listed = [Threshold(precision=p, depth=depth, confidence=value) for p, depth, value in thresholds]
-    promises = made.deployed.promises.model_copy(update={"thresholds": listed})
+    promises = made.deployed.promises.model_copy(update={"thresholds": {made.deployed.usual: listed}})
     assert business.shown_precision(made.deployed.promising(promises)) == shown
 
 

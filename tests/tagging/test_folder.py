@@ -54,7 +54,7 @@ def test_the_manifest_lists_every_file(made):
     assert manifest == {"files": files.file_hashes(made)}
     parts = [f"model/{part}model.{end}" for part in ("", "linear/", "robust/") for end in ("json", "safetensors")]
     assert sorted(manifest["files"]) == sorted(["README.md", "promises.json", "tagger.json", "taxonomy.json", *parts])
-    assert Tagger.load(made).about.format == 3
+    assert Tagger.load(made).about.format == 4
 
 
 # Damage, which the manifest finds
@@ -87,7 +87,7 @@ def test_a_file_that_is_new_is_named(folder, name):
 
 
 def test_promises_that_were_edited_and_names_that_were_swapped_are_found(folder, made):
-    edit(folder, "promises.json", lambda c: c["thresholds"][0].update(confidence=0.01), consistent=False)
+    edit(folder, "promises.json", lambda c: c["thresholds"]["text"][0].update(confidence=0.01), consistent=False)
     assert "promises.json is damaged or was edited" in refusal(folder)
     shutil.copy(made / "promises.json", folder)
     edit(folder, "taxonomy.json", lambda c: c["levels"][0].reverse(), consistent=False)
@@ -148,9 +148,9 @@ def test_a_file_without_end_is_not_read(folder):
 
 def test_of_an_older_folder_only_the_format_is_said(folder):
     (folder / "manifest.json").unlink()
-    edit(folder, "tagger.json", lambda c: c.update(format=2, more="new"), consistent=False)
+    edit(folder, "tagger.json", lambda c: c.update(format=3, more="new"), consistent=False)
     (folder / "manifest.json").unlink(missing_ok=True)
-    expected = f"{folder / 'tagger.json'}: this program reads taggers of format 3. Found 2. Train it again."
+    expected = f"{folder / 'tagger.json'}: this program reads taggers of format 4. Found 3. Train it again."
     assert refusal(folder) == expected
 
 
@@ -190,23 +190,33 @@ def test_names_and_paths_are_those_of_a_taxonomy(folder, case):
     assert str(folder) in refusal(folder)
 
 
-def threshold(value):
-    return lambda content: content["thresholds"][0].update(confidence=value)
+def threshold(value, key="confidence"):
+    return lambda content: content["thresholds"]["text"][0].update({key: value})
 
 
 PROMISES = {
-    "above one": (threshold(1.5), r"thresholds\.0\.confidence: .* less than or equal to 1. Got 1.5"),
-    "below zero": (threshold(-0.1), r"thresholds\.0\.confidence: .* greater than or equal to 0"),
-    "not a number": (threshold(float("nan")), r"thresholds\.0\.confidence"),
-    "infinite": (threshold(float("inf")), r"thresholds\.0\.confidence"),
-    "a fourth level": (lambda c: c["thresholds"][0].update(depth=4), r"thresholds\.0\.depth: .*1, 2 or 3"),
-    "a depth twice": (lambda c: c["thresholds"][0].update(depth=2), r"a threshold of each depth, 1 to 3"),
-    "a depth missing": (lambda c: c["thresholds"].pop(), r"a threshold of each depth, 1 to 3"),
-    "no list": (lambda c: c.update(candidates=[]), r"expected candidates of the shares \[\] for|`coverage`"),
-    "a list's probability": (lambda c: c["candidates"][0].update(probability=-1), r"candidates\.0\.probability"),
+    "above one": (threshold(1.5), r"thresholds\.text\.0\.confidence: .* less than or equal to 1. Got 1.5"),
+    "below zero": (threshold(-0.1), r"thresholds\.text\.0\.confidence: .* greater than or equal to 0"),
+    "not a number": (threshold(float("nan")), r"thresholds\.text\.0\.confidence"),
+    "infinite": (threshold(float("inf")), r"thresholds\.text\.0\.confidence"),
+    "a fourth level": (
+        threshold(4, "depth"),
+        r"thresholds\.text\.0\.depth: .*1, 2 or 3",
+    ),
+    "a depth twice": (threshold(2, "depth"), r"a threshold of each depth, 1 to 3"),
+    "a depth missing": (lambda c: c["thresholds"]["text"].pop(), r"a threshold of each depth, 1 to 3"),
+    "no list": (lambda c: c["candidates"]["text"].clear(), r"expected candidates of each share .* for 'text'"),
+    "a list's probability": (
+        lambda c: c["candidates"]["text"][0].update(probability=-1),
+        r"candidates\.text\.0\.probability",
+    ),
     "another coverage": (lambda c: c.update(coverage=0.5), r"one of the candidates' shares \[0.9, 0.95\]. Got 0.5"),
-    "a set of inputs missing": (lambda c: c["scales"].pop("brand"), r"`scales`: expected those of the inputs"),
-    "a set that is none": (lambda c: c["scales"].update(smell=c["scales"]["brand"]), r"`scales`: expected"),
+    "a set of inputs missing": (lambda c: c["scales"].pop("brand"), r"for the same sets of inputs"),
+    "a set without thresholds": (lambda c: c["thresholds"].pop("brand"), r"for the same sets of inputs"),
+    "a set that is none": (
+        lambda c: [c[key].update(smell=c[key]["brand"]) for key in ("scales", "thresholds", "candidates")],
+        r"`scales`: expected those of the inputs",
+    ),
     "a scale missing": (lambda c: c["scales"]["brand"].pop(), r"scales\.brand: .* at least 3 items"),
     "a slope that turns": (lambda c: c["scales"]["brand"][0].update(slope=-1), r"scales\.brand\.0\.slope"),
     "an infinite slope": (lambda c: c["scales"]["brand"][0].update(slope=float("inf")), r"brand\.0\.slope: .*finite"),

@@ -34,14 +34,16 @@ def test_a_promise_is_kept_at_least_as_often_as_promised(precision, noise):
     rng = np.random.default_rng(1)
     world = draw(rng, 100_000, noise)
     tuning = draw(rng, 150)[0]
-    broken, made, trials = np.zeros(3), 0, 300
+    broken, together, made, trials = np.zeros(3), 0, 0, 300
     for _ in range(trials):
         calibration = draw(rng, 400, noise)
         found = thresholds(*calibration, tuning, precision, CERTAINTY, steps=100)
         made += any(value is not None for value in found)
-        broken += np.nan_to_num(achieved(found, *world), nan=1.0) < precision
+        missed = np.nan_to_num(achieved(found, *world), nan=1.0) < precision
+        broken, together = broken + missed, together + missed.any()
     assert made > trials / 3, "a promise that is never made is kept easily"
     assert (broken <= binom.ppf(0.999, trials, 1 - CERTAINTY)).all(), broken / trials
+    assert together <= binom.ppf(0.999, trials, 3 * (1 - CERTAINTY)), "the union bound"
 
 
 def test_nothing_is_promised_with_too_few_products_or_too_many_errors():

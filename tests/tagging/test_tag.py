@@ -86,8 +86,8 @@ def test_candidates_are_those_of_the_share_that_is_asked_for(new, tagged):
 def test_long_lists_of_candidates_are_cut_and_the_rest_is_counted(shop, new, tmp_path, capsys):
     tagger = Tagger.load(shop / "build/tiny/tagger")
     nothing = made_tagger.promises(level_1=None, level_2=None, level_3=None)
-    everything = [one.model_copy(update={"probability": 0.0}) for one in nothing.candidates]
-    tagger.promises = nothing.model_copy(update={"candidates": everything})
+    everything = [one.model_copy(update={"probability": 0.0}) for one in nothing.candidates["text"]]
+    tagger.promises = nothing.model_copy(update={"candidates": dict.fromkeys(made_tagger.SETS, everything)})
     tagger.save(tmp_path / "new tagger", "# A card\n")
     new.to_csv(tmp_path / "new.csv", index=False)
     asked = [str(tmp_path / "new.csv"), "--model", str(tmp_path / "new tagger"), "--precision", "0.9"]
@@ -114,7 +114,7 @@ def test_twenty_candidates_are_listed_where_nobody_says_more():
     shares = np.arange(186, 0, -1) / np.arange(187).sum()
     confidence = np.array([[0.1, 0.1, 0.1]])
     tags = Tags(shares[None], best_prefixes(shares[None], paths), confidence, ["text"])
-    [row] = stream.decide(tagger, tags, ["p"], [np.inf] * 3, 0.0)
+    [row] = stream.decide(tagger, tags, ["p"], {"text": [np.inf] * 3}, {"text": 0.0})
     listed = row.candidates.split(" | ")
     assert listed[0].startswith("a0 > b0 > c0 (0.1")
     assert listed[19].startswith("a19 > b19 > c19 (")
@@ -143,6 +143,23 @@ def test_what_a_product_has_is_said(tagged):
     table = "product_id,brand,description\na,brand 1,sole laces\nb,,sole laces\nc,brand 1,\nd,never seen,denim\n"
     found, *_ = tagged(table)
     assert found["inputs"].tolist() == ["brand+text", "text", "brand", "text"]
+
+
+def test_what_is_promised_is_said_for_each_set_of_inputs_and_a_set_without_promise_goes_to_people(
+    shop, tmp_path, capsys
+):
+    tagger = Tagger.load(shop / "build/tiny/tagger")
+    nothing = made_tagger.promises(level_1=None, level_2=None, level_3=None).thresholds["text"]
+    thresholds = tagger.promises.thresholds | {"text": nothing}
+    tagger.promises = tagger.promises.model_copy(update={"thresholds": thresholds})
+    tagger.save(tmp_path / "tagger", "# A card\n")
+    (tmp_path / "new.csv").write_text("product_id,brand,description\na,brand 1,sole laces\nb,,sole laces\n")
+    asked = [str(tmp_path / "new.csv"), "--model", str(tmp_path / "tagger"), "--precision", "0.9"]
+    assert tag.main([*asked, "-o", str(tmp_path / "out.csv")]) == 0
+    assert pd.read_csv(tmp_path / "out.csv").set_index("product_id").loc["b", "decision"] == "review"
+    said = " ".join(capsys.readouterr().out.split())
+    assert "brand+text 1 auto, auto to level 2, auto to level 1 text 1 nothing: all go to a person" in said
+    assert "at least 90% are right. It holds with 95% certainty, the promises of all three depths together with" in said
 
 
 # Rejects

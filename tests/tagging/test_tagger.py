@@ -66,7 +66,7 @@ def test_a_confidence_is_scaled_by_what_the_product_has(tagger, products):
 def test_a_product_is_tagged_as_far_down_as_it_is_sure(tagger, products):
     tags = tagger.tag(products)
     for thresholds, depth in (([0, 0, 0], 3), ([0, 0, np.inf], 2), ([0, np.inf, np.inf], 1), ([np.inf] * 3, 0)):
-        assert (tags.depth(thresholds) == depth).all()
+        assert (tags.depth(dict.fromkeys(made_tagger.SETS, thresholds)) == depth).all()
 
 
 def test_at_least_the_best_path_is_listed():
