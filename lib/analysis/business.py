@@ -28,7 +28,15 @@ from lib.exceptions import StudyError
 from lib.files import read_table
 from lib.models.fusion import input_sets, path_numbers, set_names
 from lib.models.inputs import Products, load_catalogue_data
-from lib.tagging.guarantee import fit_scales, group_shares, is_right, representatives, smallest_listed, thresholds
+from lib.tagging.guarantee import (
+    fit_scales,
+    group_shares,
+    is_right,
+    representatives,
+    sequence,
+    smallest_listed,
+    thresholds,
+)
 from lib.tagging.promises import Candidates, Promises, Threshold, tagged_depth
 from lib.tagging.tagger import Tagger, Tags, trained_tagger
 from lib.training.runs import NO_RECIPE, Run, has_recipe, study_of
@@ -374,6 +382,22 @@ def resample_promises(deployed: Deployed, calibration: Judgement, tuning: Judgem
     return table.assign(threshold=table["threshold"].astype(float))
 
 
+def tests_of(deployed: Deployed, calibration: Judgement, tuning: Judgement, precision: float) -> pd.DataFrame:
+    """List the tests behind the promise of whole paths for the usual inputs, in their order.
+
+    Returns
+    -------
+    DataFrame
+        `threshold, above, wrong` (distinct calibration products above it, and how many of these are wrong).
+    """
+    usual = deployed.usual
+    one, tuned = deployed.calibration.distinct(calibration, usual), deployed.tuning.distinct(tuning, usual)
+    tried = sequence(tuning.confidence[tuned, 2], len(one), precision, deployed.settings.steps)
+    above = calibration.confidence[one, 2] >= tried[:, None]
+    wrong = (above & ~calibration.right[one, 2]).sum(axis=1)
+    return pd.DataFrame({"threshold": tried, "above": above.sum(axis=1), "wrong": wrong})
+
+
 def how_often_kept(draws: pd.DataFrame) -> pd.DataFrame:
     """Count the draws in which a promise was made, and in which it was broken.
 
@@ -585,6 +609,14 @@ def _trained_without(deployed: Deployed) -> dict[str, tuple[str, float, float, f
             if isinstance(variant, config.MLPVariant) and set(variant.inputs) == shown and not variant.modality_dropout:
                 known[hidden] = (str(name), float(row["mean"]), float(row["low"]), float(row["high"]))
     return known
+
+
+def accuracy_by_size(deployed: Deployed) -> "pd.Series[float]":
+    """Look up the deployed variant's share of right whole paths by the number of products that it was trained on."""
+    table = read_table(config.report_dir(deployed.catalogue, "intervals.csv"))
+    same = deployed.settings.model_dump(include={"variant", "recipe", "text", "split"})
+    same |= {"metric": "path", "measured_on": "test", "decoding": "valid_path"}
+    return table[(table[list(same)] == list(same.values())).all(axis=1)].set_index("train_size")["mean"].sort_index()
 
 
 def by_category(deployed: Deployed, test: Judgement) -> pd.DataFrame:
