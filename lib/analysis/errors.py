@@ -248,13 +248,14 @@ def main_models(results: pd.DataFrame) -> list[Trained]:
 
 
 def main_rows(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the main experiment: each variant's recipe in it, and its text if the variant reads any."""
+    """Return the main experiment's rows: its splits, each variant's recipe in it, its text if the variant reads any."""
     params = load_params()
     main = params.main
     reads_text = results["variant"].map({name: "text" in v.inputs for name, v in params.variants.items()})
     text = np.where(reads_text.fillna(False).astype(bool), main.text, "masked")
     recipes = main_recipes(zip(results["variant"], results["recipe"], strict=True), main.recipes[0])
-    return results[(results["recipe"] == results["variant"].map(recipes)) & (results["text"] == text)]
+    here = (results["text"] == text) & results["split"].isin(main.splits)
+    return results[here & (results["recipe"] == results["variant"].map(recipes))]
 
 
 def seeds_of(model: Trained, results: pd.DataFrame) -> list[int]:
