@@ -6,6 +6,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from lib.config import LEVELS
+from lib.config.base import PARTS
 from lib.exceptions import StudyError, nearest
 from lib.files import existing
 
@@ -29,6 +30,7 @@ RAW_PRODUCTS = pa.DataFrameSchema(
         "description": _text(nullable=True),
         **{level: _text(nullable=True) for level in LEVELS},
         "image": _text(nullable=True, checks=pa.Check.str_matches(r"^[0-9]{7,}\.jpg$")),
+        "part": _text(checks=pa.Check.isin(["", *PARTS])),
     },
     strict=True,
     ordered=True,

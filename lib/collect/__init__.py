@@ -26,7 +26,8 @@ from lib.collect.sites import CrawlSource, ShopSource, read_crawl, read_shop
 from lib.collect.survey import Survey, refuse_too_many
 from lib.collect.table import TableSource, read_products, with_photos
 from lib.config import Strict
-from lib.config.base import FIELDS, Record, Reject
+from lib.config.base import FIELDS, PARTS, Record, Reject
+from lib.exceptions import StudyError
 from lib.files import whole, write_zip
 from lib.schemas import RAW_PRODUCTS, REJECTS, write_table
 
@@ -111,6 +112,7 @@ def collect(name: str) -> Summary:
             survey = Survey.of(records, rule, max_share, notices)
             problems = survey.problems(records)
             refuse_too_many(name, [*rejects, *repeated, *problems.values()], survey)
+            _check_parts(name, Counter(record.part for record in records))
             refused = {place: reject for place, reject in problems.items() if reject.reason != WITHOUT_LEVEL}
             rejects += [*repeated, *refused.values()]
             kept = [one for place, one in enumerate(found) if place not in refused]
@@ -140,15 +142,33 @@ def _spool(items: Iterable[Record | Product | Reject], spool: IO[bytes]) -> tupl
     return found, rejects
 
 
+def _check_parts(name: str, sizes: Counter[str]) -> None:
+    """See that a split, if the source has one, has a part for every product, and a product in every part."""
+    if {*sizes} not in ({""}, {*PARTS}):
+        found = ", ".join(f"'{part[:100]}' ({size:,})" for part, size in sorted(sizes.items())[:10])
+        raise StudyError(
+            f"catalogues/{name}.yaml: `table.columns.part` should hold one of {list(PARTS)} for every product, "
+            f"and each for some. Found {found}."
+        )
+
+
 def _write_products(folder: Path, kept: list[Found], spool: IO[bytes], rule: CategoryRule) -> pd.DataFrame:
     """Write the products, in the order of their ids, and their photos; return their table."""
     kept.sort(key=lambda one: one[0].product_id)
     names = [None if photo is None else f"{number:07d}.jpg" for number, (_, photo) in enumerate(kept)]
     rows = [
-        (record.product_id, record.brand, record.title, record.description, *to_levels(names_of(record), rule), image)
+        (
+            record.product_id,
+            record.brand,
+            record.title,
+            record.description,
+            *to_levels(names_of(record), rule),
+            image,
+            record.part,
+        )
         for (record, _), image in zip(kept, names, strict=True)
     ]
-    products = pd.DataFrame(rows, columns=[*FIELDS, "image"], dtype="str")
+    products = pd.DataFrame(rows, columns=[*FIELDS, "image", "part"], dtype="str")
 
     def photos() -> Iterator[tuple[str, bytes]]:
         for image, (_, photo) in zip(names, kept, strict=True):

@@ -29,8 +29,9 @@ class Columns(Strict):
     """Which column of a table holds what; a dot goes into a nested object, and `[0]` into a list.
 
     The categories stand in three columns, or as a path in the one that is called `category`. `image` holds the name
-    of a photo's file, or its address. What the table lacks is left out, but for `id`: it decides what is tested on, so
-    it must stay when rows come, go, move or are corrected, and neither a row's number nor its content does.
+    of a photo's file, or its address; `part` the part of a published split that a product is in. What the table lacks
+    is left out, but for `id`: it decides what is tested on, so it must stay when rows come, go, move or are corrected,
+    and neither a row's number nor its content does.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Columns(Strict):
     level_3: str | None = None
     category: str | None = None
     image: str | None = None
+    part: str | None = None
 
     @model_validator(mode="after")
     def _categories_are_somewhere(self) -> Self:
@@ -147,6 +149,7 @@ def to_product(
         if not product_id:
             return Reject(None, MISSING_ID, f"{where}'{columns.id}' is missing or empty")
         brand, title, description = text(columns.brand), text(columns.title), text(columns.description)
+        part = intern(text(columns.part) or "")
         if columns.category is not None:
             value = get(row.values, columns.category)
             paths = read_paths(value, mapping.categories, ids or {}, columns.category, mapping.language)
@@ -172,7 +175,7 @@ def to_product(
     first, second, third = (*names, None, None, None)[:3]
     description = description and _LINE_BREAK.sub("\n", description)  # as WooCommerce writes them
     origin = Origin(row.where, intern(cell), names)
-    record = Record(product_id, brand, title, description, first, second, third, None, origin)
+    record = Record(product_id, brand, title, description, first, second, third, None, origin, part)
     return Product(record, None if folded(image or "") in mapping.says_nothing else image)
 
 
@@ -220,7 +223,12 @@ def _fuller(*texts: str | None) -> str | None:
 def _difference(kept: Record, other: Record) -> str:
     """Say in what two products differ so that they are not one, or nothing. A category may go on in the other."""
     paths = [folded(shown(names_of(record))) for record in (kept, other)]
-    for what, (first, second) in {"title": (kept.title, other.title), "category": (paths[0], paths[1])}.items():
+    parts = kept.part, other.part
+    for what, (first, second) in {
+        "title": (kept.title, other.title),
+        "category": (paths[0], paths[1]),
+        "part": parts,
+    }.items():
         one, two = (f"{folded(text or '')} > " for text in (first, second))
         if first and second and not one.startswith(two) and not two.startswith(one):
             lines = [record.origin.where for record in (kept, other) if record.origin and record.origin.where]

@@ -33,6 +33,7 @@ from lib.config.params import (
     Studied,
     TextParams,
     Transfer,
+    Yardstick,
 )
 from lib.config.variants import (
     ChainVariant,

@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lib.exceptions import nearest
 
 LEVELS = ("level_1", "level_2", "level_3")
+Level = Literal["level_1", "level_2", "level_3"]
 ENDS_HERE = "(ends here)"  # the class of a level that a shorter category path does not reach
 Input = Literal["brand", "text", "image"]
 Text = Literal["plain", "masked", "titled"]
 Split = Literal["random", "grouped"]
+PARTS = ("train", "validation", "test")  # of a split
 Share = Annotated[float, Field(gt=0, lt=1)]
 Size = Annotated[int, Field(gt=0)]
 
@@ -75,7 +77,8 @@ class Record:
     """One product as its source has it: nothing cleaned, HTML included.
 
     `None` means that the source has no such field. `photo` holds the original bytes of the image file, whatever
-    they are; nobody decodes them before the `image` stage. `origin` is no part of what makes two of them equal.
+    they are; nobody decodes them before the `image` stage. `part` is the one of `PARTS` that a published split puts the
+    product in; empty where there is none. `origin` is no part of what makes two of them equal.
     """
 
     product_id: str
@@ -87,6 +90,7 @@ class Record:
     level_3: str | None
     photo: bytes | None
     origin: Origin | None = field(default=None, compare=False)
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)

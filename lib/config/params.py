@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from lib.config.base import Input, Share, Size, Split, Strict, Text
+from lib.config.base import Input, Level, Share, Size, Split, Strict, Text
 from lib.config.variants import (
     DenseVariant,
     LSTMVariant,
@@ -387,6 +387,18 @@ class Transfer(Strict):
         return self
 
 
+class Yardstick(Strict):
+    """What others report of these products on a published split (`table.columns.part`), by level.
+
+    `measured_on` is the part of the split that their accuracies are of.
+    """
+
+    source: str
+    doi: str
+    measured_on: Literal["validation", "test"]
+    accuracy: dict[Level, Share]
+
+
 class Catalogue(Strict):
     """All of one `catalogues/NAME.yaml`.
 
@@ -408,6 +420,7 @@ class Catalogue(Strict):
     seeds: Size
     experiments: list[str] | Literal["all"] = "all"
     transfer: Transfer | None = None
+    yardstick: Yardstick | None = None
 
     @model_validator(mode="after")
     def _kind_has_its_section(self) -> Self:

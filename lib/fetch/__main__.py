@@ -13,8 +13,16 @@ import requests
 from tqdm.auto import tqdm
 
 from lib.config import root
+from lib.config.base import PARTS
 from lib.exceptions import StudyError
-from lib.fetch.content import layer_files, make_images, make_products, make_weights
+from lib.fetch.content import (
+    layer_files,
+    make_images,
+    make_products,
+    make_split_products,
+    make_weights,
+    split_file,
+)
 from lib.files import file_sha256, remove, whole
 
 
@@ -48,6 +56,15 @@ ITEMS = (
         commit="a86a10b3b5cc961819c7912124d0a86fe64c6f67",
         mirror="data/fashion/images.zip",
         make=make_images,
+    ),
+    Item(
+        path="fashion/condition_cnn.jsonl",  # made of products.jsonl above, too
+        sha256="651f45f68ca6daff8f4bfa0a3eccd3892ff72e39230039cc569cb5f96f6e8ed9",
+        repository="bKolisnik/Condition-CNN",
+        commit="3117b0e13cf3581d868c21b2d6778582f5789037",
+        mirror="data/condition-cnn/split.csv.xz",
+        make=make_split_products,
+        files=lambda: [split_file(part) for part in PARTS],
     ),
     Item(
         path="weights/densenet169.safetensors",
@@ -90,7 +107,7 @@ class Origin:
             if item.files is None:
                 url = f"{self.archives}/{item.repository}/tar.gz/{item.commit}"
                 return download(url, place, session, wait_seconds=self.wait_seconds)
-            base = f"{self.files}/{item.repository}/{item.commit}/{item.under}"
+            base = "/".join(filter(None, [self.files, item.repository, item.commit, item.under]))
             for name in tqdm(item.files(), desc=place.name, unit=" files", mininterval=1):
                 download(f"{base}/{name}", place / name, session, wait_seconds=self.wait_seconds, quiet=True)
         return place

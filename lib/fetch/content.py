@@ -8,6 +8,7 @@ convolution is stored as torch has it (output, input, height, width); a batch no
 running mean, running variance.
 """
 
+import csv
 import gzip
 import json
 import lzma
@@ -17,6 +18,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -25,6 +27,7 @@ import torch
 from torchvision.models import densenet169
 from tqdm.auto import tqdm
 
+from lib.config.base import PARTS
 from lib.exceptions import StudyError
 from lib.files import write_zip
 
@@ -118,6 +121,65 @@ def _prune(value: Any, tree: dict[str, Any]) -> Any:
         return value
     branches = {key: tree.get(key, tree.get("*")) for key in value}
     return {key: _prune(value[key], branch) for key, branch in branches.items() if branch is not None}
+
+
+# A published split of the same products
+
+_SPLIT_LEVELS = ("masterCategory", "subCategory", "articleType")
+
+
+def split_file(part: str) -> str:
+    """Name the file in which the authors of Condition-CNN list a part of their split."""
+    return f"fashion_product_{part}.csv"
+
+
+def make_split_products(source: Path, target: Path) -> None:
+    """Write the products of a published split, as canonical JSON, with their part and the categories of its authors.
+
+    Parameters
+    ----------
+    source
+        A folder with a CSV file of each part (`split_file`), or one CSV file, packed by xz, with a column `part`.
+    target
+        The file of JSON lines to write. The products themselves are those of `products.jsonl` in its folder.
+
+    Raises
+    ------
+    StudyError
+        If a file is damaged or lacks a column, if a part is unknown or has no product, or if a product is in two parts
+        or not in the catalogue.
+    """
+    files = {part: source / split_file(part) for part in PARTS} if source.is_dir() else {"": source}
+    listed: dict[int, dict[str, str]] = {}
+    for part, path in files.items():
+        try:
+            with (
+                lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as file
+            ):
+                for row in csv.DictReader(file):
+                    one = {name: row[name] for name in _SPLIT_LEVELS} | {"part": part or row["part"]}
+                    if listed.setdefault(number := int(row["id"]), one)["part"] != one["part"]:
+                        found = f"{listed[number]['part']} and {one['part']}"
+                        raise StudyError(f"{path}: expected each product in one part. Found {number} in {found}.")
+        except (OSError, ValueError, KeyError, TypeError, EOFError, lzma.LZMAError) as error:
+            raise StudyError(f"{path} is not a list of a split's products: {error!r}.") from error
+    sizes = Counter(one["part"] for one in listed.values())
+    if {*sizes} != {*PARTS}:
+        found = ", ".join(f"{part!r} ({size:,})" for part, size in sorted(sizes.items())) or "none"
+        raise StudyError(f"{source}: expected products in each of the parts {list(PARTS)}. Found {found}.")
+    with (
+        target.with_name("products.jsonl").open(encoding="utf-8") as products,
+        target.open("w", encoding="utf-8") as file,
+    ):
+        for product in map(json.loads, products):
+            if one := listed.pop(product["id"], {}):
+                about = product.get("productDescriptors", {}).get("description", {}).get("value")
+                kept = {name: product.get(name) for name in ("id", "brandName", "productDisplayName")}
+                one = {**one, **kept, "description": about}
+                file.write(json.dumps(one, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n")
+    if listed:
+        shown = ", ".join(map(str, sorted(listed)[:3]))
+        raise StudyError(f"{source} lists {len(listed):,} products that the catalogue lacks, such as {shown}.")
 
 
 # The weights

@@ -34,9 +34,10 @@ def raw():
     for number in range(48):
         path, name = PATHS[number % 3], f"{NAMES[number % 8]}{number // 16}"
         text = f"<p>Fine {path[2]} for {path[0]}&#39;s feet,<br/>model {name}</p>"
-        row = (f"p{number:03d}", f"brand {number % 4}", f"{name} {number}", text, *path, f"{number:07d}.jpg")
+        row = (f"p{number:03d}", f"brand {number % 4}", f"{name} {number}", text, *path, f"{number:07d}.jpg", "")
         rows.append(row)
-    table = pd.DataFrame(rows, columns=["product_id", "brand", "title", "description", *LEVELS, "image"], dtype="str")
+    columns = ["product_id", "brand", "title", "description", *LEVELS, "image", "part"]
+    table = pd.DataFrame(rows, columns=columns, dtype="str")
     return table, {f"{number:07d}.jpg": photo(number) for number in range(48)}
 
 

@@ -33,6 +33,7 @@ def test_products_are_what_the_source_holds_under_names_of_our_own(mine):
         "level_2": "Shoes",
         "level_3": "Boots",
         "image": "0000004.jpg",
+        "part": "",
     }
     with zipfile.ZipFile(mine.raw / "images.zip") as archive:
         assert archive.namelist() == list(products["image"].dropna())
@@ -104,7 +105,7 @@ def test_a_table_that_does_not_fit_is_explained_in_one_message():
     ],
 )
 def test_a_value_that_does_not_fit_is_named(column, values, message):
-    good = {name: ["1", "2"] for name in RAW_PRODUCTS.columns} | {"image": ["0000000.jpg", None]}
+    good = {name: ["1", "2"] for name in RAW_PRODUCTS.columns} | {"image": ["0000000.jpg", None], "part": ["", "test"]}
     validate(pd.DataFrame(good), RAW_PRODUCTS, "good")
     with pytest.raises(StudyError) as error:
         validate(pd.DataFrame(good | {column: values}), RAW_PRODUCTS, "products.parquet")

@@ -411,3 +411,39 @@ def test_an_encrypted_archive_and_one_that_lies_about_a_size_are_named(mine):
     content = path.read_bytes().replace((5000).to_bytes(4, "little"), (50).to_bytes(4, "little"))
     path.write_bytes(content)
     assert "photos.zip is damaged at its entry 'p1.jpg'" in mine.message(ROWS)
+
+
+PARTS = ["train", "validation", "test"]
+
+
+def test_the_part_of_a_published_split_is_taken_and_empty_where_there_is_none(mine):
+    mine.collect(ROWS)
+    assert set(mine.products()["part"]) == {""}
+    mine.section["columns"]["part"] = "split"
+    mine.collect([row | {"split": PARTS[number % 3]} for number, row in enumerate(ROWS)])
+    assert mine.products()["part"].tolist() == [PARTS[number % 3] for number in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["train", "validation", "dev"], "Found 'dev' (10), 'train' (10), 'validation' (10)."),
+        (["train", "test", ""], "Found '' (10), 'test' (10), 'train' (10)."),
+        (["train", "test", "train"], "Found 'test' (10), 'train' (20)."),
+    ],
+    ids=["unknown", "missing", "empty part"],
+)
+def test_a_published_split_with_unknown_missing_or_empty_parts_is_refused(mine, names, found):
+    mine.section["columns"]["part"] = "split"
+    said = mine.message([row | {"split": names[number % 3]} for number, row in enumerate(ROWS)])
+    assert said == (
+        "catalogues/mine.yaml: `table.columns.part` should hold one of ['train', 'validation', 'test'] for every "
+        f"product, and each for some. {found}"
+    )
+
+
+def test_a_product_in_two_parts_is_rejected(mine):
+    mine.section["columns"]["part"] = "split"
+    rows = [row | {"split": PARTS[number % 3]} for number, row in enumerate(ROWS)]
+    mine.collect([*rows, rows[0] | {"split": "test"}])
+    assert mine.rejects()["detail"].str.contains("with another part: 't").tolist() == [True]

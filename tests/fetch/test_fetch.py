@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import lzma
 import shutil
 import subprocess
 import tarfile
@@ -20,7 +21,7 @@ from torchvision.models import densenet169
 from lib.exceptions import StudyError
 from lib.fetch import __main__ as fetch
 from lib.fetch.__main__ import Item, Origin, build, download, main
-from lib.fetch.content import layer_files, make_images, make_products, make_weights
+from lib.fetch.content import layer_files, make_images, make_products, make_split_products, make_weights, split_file
 
 PROJECT = Path(__file__).parents[2]
 COMMIT = "c0ffee"
@@ -208,6 +209,58 @@ def test_only_what_is_missing_or_wrong_is_made_and_what_a_killed_build_left_is_r
     assert content_of(tmp_path / "data") == before
 
 
+# A published split
+
+HEAD = "number,id,masterCategory,subCategory,articleType,productDisplayName\n"
+
+
+def write_split(folder: Path, **parts: str) -> Path:
+    """Write the authors' three files, with one product each unless something else is said."""
+    (folder / "authors").mkdir(exist_ok=True)
+    (folder / "products.jsonl").write_text(LINES)
+    rows = {"train": "0,1163,Apparel,Topwear,Tops\n", "validation": "0,9,Apparel,Topwear,Shirts\n"}
+    for part, content in ({**rows, "test": "0,10,Apparel,Topwear,Tops\n"} | parts).items():
+        (folder / "authors" / split_file(part)).write_text(HEAD + content)
+    return folder / "authors"
+
+
+def test_a_published_split_is_joined_with_the_products_from_upstream_and_mirror_alike(tmp_path):
+    make_split_products(write_split(tmp_path), tmp_path / "made.jsonl")
+    rows = [json.loads(row) for row in (tmp_path / "made.jsonl").read_text().splitlines()]
+    assert [(row["id"], row["part"], row["articleType"]) for row in rows] == [
+        (9, "validation", "Shirts"),
+        (10, "test", "Tops"),
+        (1163, "train", "Tops"),
+    ]
+    assert (rows[0]["brandName"], rows[0]["description"]) == ("Zoë", "<p>Soft</p>")
+    listed = "id,part,masterCategory,subCategory,articleType\n9,validation,Apparel,Topwear,Shirts\n"
+    listed += "10,test,Apparel,Topwear,Tops\n1163,train,Apparel,Topwear,Tops\n"
+    (tmp_path / "split.csv.xz").write_bytes(lzma.compress(listed.encode()))
+    make_split_products(tmp_path / "split.csv.xz", tmp_path / "again.jsonl")
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "made.jsonl").read_bytes()
+    (tmp_path / "split.csv.xz").write_bytes(lzma.compress(listed.replace("test", "dev").encode()))
+    with pytest.raises(
+        StudyError, match=r"in each of the parts .*'test'\]\. Found 'dev' \(1\), 'train' \(1\), 'validation'"
+    ):
+        make_split_products(tmp_path / "split.csv.xz", tmp_path / "again.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"test": ""}, r"products in each of the parts .* Found 'train' \(1\), 'validation' \(1\)\."),
+        ({"test": "0,77,A,B,C\n1,10,A,B,C\n"}, r"lists 1 products that the catalogue lacks, such as 77\."),
+        ({"test": "0,9,A,B,C\n"}, r"expected each product in one part\. Found 9 in validation and test\."),
+        ({"test": "0,ten,A,B,C\n"}, r"fashion_product_test\.csv is not a list of a split's products"),
+        ({"test": "0\n"}, r"fashion_product_test\.csv is not a list of a split's products"),
+    ],
+    ids=["empty part", "unknown id", "two parts", "no number", "short row"],
+)
+def test_a_published_split_that_does_not_fit_is_one_message(tmp_path, parts, message):
+    with pytest.raises(StudyError, match=message):
+        make_split_products(write_split(tmp_path, **parts), tmp_path / "made.jsonl")
+
+
 # Names from outside
 
 
@@ -347,7 +400,7 @@ def test_the_real_catalogue_is_what_data_dvc_pins(study, capsys):
     shutil.copytree(PROJECT / ".dvc", study / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache"))
     subprocess.run(["git", "init", "--quiet", str(study)], check=True)
     assert main(["--mirror", str(PROJECT / "../shared")]) == 0
-    assert capsys.readouterr().out.count("made, verified") == 3
+    assert capsys.readouterr().out.count("made, verified") == 4
     (study / "data/weights/notes.txt").write_text("mine")
     assert main(["--mirror", str(PROJECT / "../shared")]) == 1
     assert "not as data.dvc pins it" in capsys.readouterr().err
