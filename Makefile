@@ -8,7 +8,7 @@ TEXTS ?=
 FROM ?= bundle
 ARGS ?=
 UV = .venv/bin/uv $(shell test -w "$${UV_CACHE_DIR:-$$HOME}" || echo --no-cache)
-VERIFIED = $(wildcard build/*/notebooks/0[678]_*.ipynb build/*/notebooks/10_*.ipynb)
+VERIFIED = $(wildcard build/*/notebooks/0[678]_*.ipynb build/*/notebooks/1[02]_*.ipynb)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)
 

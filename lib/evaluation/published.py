@@ -11,6 +11,7 @@ The scripts behind Figure 4's LSTMs and Figure 5's sequential network do measure
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from lib.config import LEVELS
@@ -46,6 +47,14 @@ _FIGURE_5 = {  # 50k training rows, % by level
     ("brand_text", "independent", "train"): (80, 93, 75),
 }
 
+CODED = {"lstm": "paper_lstm_leaked_label", "sequential": "paper_frozen_trunk"}
+WRITTEN = {"lstm": "paper_lstm", "sequential": "paper"}
+"""The recipe of each chain that does what the original code did, and the one that does what the paper says. The code's
+beam is the decoding `soft_child`."""
+
+_STORED = {10_000: 9_960, 50_000: 49_800}  # size of the sample -> predictions in results_10k.npz, results_50k.npz
+_BATCH = 256
+
 Bar = tuple[str, str, str, str, int | None, str, int]
 
 
@@ -76,3 +85,76 @@ def published() -> pd.DataFrame:
 
 def _levels(figure: str, model: tuple[str, str, str], size: int | None, percents: Sequence[int]) -> list[Bar]:
     return [(figure, *model, size, level, percent) for level, percent in zip(LEVELS, percents, strict=True)]
+
+
+def stored_predictions() -> pd.DataFrame:
+    """Count the predictions in the two files that the authors kept, and those of either kind of rows.
+
+    `columns` is what a file holds. The script puts as many zeros first as there are test rows (a tenth of the sample),
+    and then predicts whole batches. So `of_training_rows` are those zeros, and whole batches of what validation,
+    another tenth, leaves of the sample; `of_test_rows` the same zeros, and whole batches of test rows.
+
+    >>> stored_predictions()["columns"].eq(stored_predictions()["of_training_rows"]).all()
+    True
+    """
+    rows = []
+    for sample, columns in _STORED.items():
+        tenth = sample // 10
+        of = {"of_training_rows": sample - tenth, "of_test_rows": tenth}
+        rows.append({"sample": sample, "columns": columns} | {k: tenth + n // _BATCH * _BATCH for k, n in of.items()})
+    return pd.DataFrame(rows)
+
+
+def beside_published(measured: pd.DataFrame) -> pd.DataFrame:
+    """Set every published bar beside what was measured here, on training rows and on test rows.
+
+    Parameters
+    ----------
+    measured : DataFrame
+        Rows of `intervals.csv`, of one split and text.
+
+    Returns
+    -------
+    DataFrame
+        A row a bar and kind of rows, by the recipe `paper`, or `CODED` for chains, at the nearest training size that
+        was run: the columns of `published` (`value`, and `rows`, the kind that was really measured), `recipe`,
+        `here_size`, `measured_on`, `mean`, `low`, `high`, and `difference` to the bar with `difference_low` and
+        `difference_high`, which its reading error widens.
+    """
+    bars = published().rename(columns={"measured_on": "rows"})
+    bars["recipe"] = bars["variant"].map({"naive": "none"} | CODED).fillna("paper")
+    bars.loc[bars["decoding"] == "soft", "decoding"] = "soft_child"
+    here = measured.rename(columns={"train_size": "here_size"}).drop(columns=["split", "text"])
+    found = bars.merge(here, on=["variant", "recipe", "decoding", "metric"])
+    there = found["train_size"].astype(float).fillna(max(_SIZES))  # a bar without a size: the largest
+    found["apart"] = np.log(found["here_size"] / there).abs()
+    bar = [*COLUMNS[:3], "train_size", "metric", "measured_on"]
+    found = found.sort_values("apart", kind="stable").drop_duplicates(bar).sort_values(bar, ignore_index=True)
+    for side, name, error in (("mean", "", 0.0), ("low", "_low", -READING_ERROR), ("high", "_high", READING_ERROR)):
+        found[f"difference{name}"] = found[side] - found["value"] + error
+    columns = [*COLUMNS[:3], "train_size", "metric", "value", "rows", "recipe", "here_size", "measured_on"]
+    return found[[*columns, "mean", "low", "high", "difference", "difference_low", "difference_high"]]
+
+
+def chain_beside(measured: pd.DataFrame, chain: str, size: int) -> dict[str, pd.DataFrame]:
+    """Return what Figure 4 or 5 is here, at the training size nearest to the published one that was run.
+
+    Returns
+    -------
+    dict
+        `As coded`: the chain as the code had it (`CODED`), beside the bag of words by `paper_as_coded` on training
+        rows. `Paper's recipe`: both as the paper says, the bag of words on training and on test rows.
+    """
+    own, bag = (measured[measured["variant"] == name] for name in (chain, "brand_text"))
+    of_training = (bag["recipe"] == "paper_as_coded") & (bag["measured_on"] == "train")
+    coded = own[(own["recipe"] == CODED[chain]) & (own["decoding"] != "soft")]
+    written = own[(own["recipe"] == WRITTEN[chain]) & (own["decoding"] != "soft_child")]
+    panels = {}
+    for title, rows, beside in (
+        ("As coded", coded, bag[of_training]),
+        ("Paper's recipe", written, bag[bag["recipe"] == "paper"]),
+    ):
+        sizes = rows["train_size"].unique().tolist()
+        nearest = min(sizes, key=lambda run: abs(np.log(run / size)), default=0)
+        panels[title] = pd.concat([part[part["train_size"] == nearest] for part in (rows, beside)])
+    return panels

@@ -100,7 +100,8 @@ LOOKS = {
     "lstm_soft": Look("LSTM, soft", "#56B4E9", "P"),
     "brand_text_train": Look("brand + text, training rows", "#0072B2", "s"),
     "paper": Look("the paper's recipe", "#0072B2", "s"),
-    "paper_fixed_updates": Look("updates fixed, not epochs", "#D55E00", "o"),
+    "paper_fixed_updates": Look("2,400 updates at every size", "#D55E00", "o"),
+    "paper_70k_updates": Look("70,000 updates", "#009E73", "^"),
 }
 
 
@@ -247,6 +248,7 @@ def curves(
     named: Sizes = (),
     levels: bool = False,
     experiment: str = "core",
+    alike: bool = False,
 ) -> None:
     """Publish accuracy by training size in panels under one legend, or say that its experiment was not run.
 
@@ -263,6 +265,8 @@ def curves(
         Draw accuracy by level instead, at one size: marks are not joined, and hollow instead of dashed.
     experiment
         The one of `params.yaml` whose runs are shown.
+    alike
+        Give all panels the same range of training sizes.
     """
     panels = {title: rows for title, rows in panels.items() if len(rows)}
     if all(title.startswith("Published") for title in panels):
@@ -287,6 +291,10 @@ def curves(
         else:
             size_axis(ax, rows["train_size"], () if title.startswith("Published") else named)
             ax.set_xlabel("training products")
+    if alike:
+        limits = np.ravel([ax.get_xlim() for ax in axes[0]])
+        for ax in axes[0]:
+            ax.set_xlim(limits.min(), limits.max())
     axes[0][0].set(ylim=(0, 102), ylabel=unit)
     legend(figure)
     publish(figure, name, caption, describe(f"{unit}, the last of each series", last))

@@ -18,10 +18,10 @@ from lib.report import notebooks
 from lib.report.notebooks import Output, Outputs
 
 MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|$~&^:@=-])")
-CODE = ("lib", "notebooks", "params.yaml", "claims.yaml", "catalogues")
+CODE = ("lib", "notebooks", "params.yaml", "claims.yaml", "deviations.yaml", "catalogues")
 """What a report hangs on; changes elsewhere make no other report."""
 
-PAGES = {"index": "index.md.j2", "marketplace": "marketplace.md.j2"}
+PAGES = {name: f"{name}.md.j2" for name in ("index", "evidence", "marketplace")}
 HEADLINES = ("mean", "path")
 SUMMARY = {"catalogue", "commit", "title", "description", "counts", "best", "rows", "promise"}
 
@@ -149,4 +149,5 @@ def _summary(context: dict[str, Any], outputs: Outputs) -> dict[str, Any]:
         "best": outputs.take("06_results", "best").text,
         "rows": {metric: headline(metric) for metric in HEADLINES},
         "promise": outputs.take("08_business", "in_short").text,
+        "worth": outputs.take("12_paper", "worth").text,
     }

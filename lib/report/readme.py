@@ -11,6 +11,7 @@ from lib.report.kit import look, share
 from lib.report.pages import summaries
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+FINDING = "<!-- finding:begin -->", "<!-- finding:end -->"
 
 
 def results_summary(catalogue: str) -> str:
@@ -32,21 +33,28 @@ def readme_table() -> str:
     return "\n\n".join(parts)
 
 
+def readme_finding() -> str:
+    """Return what training rows are worth by the paper's recipe, of each catalogue that it was run on."""
+    said = {one["catalogue"]: one.get("worth", "") for one in summaries()}
+    return "\n\n".join(f"{text} (`{name}`)" for name, text in said.items() if text and "Not run" not in text)
+
+
 def update_readme() -> None:
-    """Rewrite the part of README.md between the two markers.
+    """Rewrite the parts of README.md between the markers.
 
     Raises
     ------
     StudyError
-        If README.md is missing, or has no markers.
+        If README.md is missing, or lacks markers.
     """
     path = root() / "README.md"
     content = existing(path).read_text("utf-8")
-    table = f"{BEGIN}\n{readme_table()}\n{END}"
-    updated, count = re.subn(f"{BEGIN}.*?{END}", lambda _: table, content, flags=re.DOTALL)
-    if count != 1:
-        raise StudyError(f"{path} must hold {BEGIN} and {END} once, in this order; found {count} such places.")
-    path.write_text(updated, "utf-8")
+    for (begin, end), said in (((BEGIN, END), readme_table()), (FINDING, readme_finding())):
+        part = f"{begin}\n{said}\n{end}".replace("\\", r"\\")
+        content, count = re.subn(f"{begin}.*?{end}", part, content, flags=re.DOTALL)
+        if count != 1:
+            raise StudyError(f"{path} must hold {begin} and {end} once, in this order; found {count} such places.")
+    path.write_text(content, "utf-8")
 
 
 if __name__ == "__main__":

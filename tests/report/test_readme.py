@@ -1,5 +1,6 @@
 """The table of results in README.md, and whether it and the index are those of the committed reports."""
 
+import json
 import shutil
 
 import pytest
@@ -15,13 +16,19 @@ def test_readme_table_is_written_between_its_markers(made):
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
     page = made / "README.md"
-    page.write_text("Before\n<!-- results:begin -->\nold\n<!-- results:end -->\nAfter\n")
+    finding = "<!-- finding:begin -->\nstale\n<!-- finding:end -->"
+    page.write_text(f"Before\n{finding}\n<!-- results:begin -->\nold\n<!-- results:end -->\nAfter\n")
+    summary = made / "reports/demo/site/summary.json"
+    worth = r"By the paper's recipe \1 points."
+    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"worth": worth}))
     readme.update_readme()
     text = page.read_text()
     assert text.startswith("Before\n")
     assert text.endswith("\nAfter\n")
     assert "| best | " in text
     assert "old" not in text
+    assert f"<!-- finding:begin -->\n{worth} (`demo`)\n<!-- finding:end -->" in text
+    assert "stale" not in text
     readme.update_readme()
     assert page.read_text() == text
     page.write_text("no markers")
