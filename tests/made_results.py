@@ -62,7 +62,7 @@ RUNS = [
     _line("paper_fixed_updates", "masked", ["random"], "each", ["brand_text"]),
     *(
         _line(f"paper_{departure}", "masked", ["random"], "second_largest", ["brand_text"], 3)
-        for departure in ("stop_words", "unshuffled", "no_input_dropout", "scalar_brand", "early_stopping")
+        for departure in ("stop_words", "unshuffled", "no_input_dropout", "scalar_brand", "early_stopping", "as_coded")
     ),
     _line("paper_frozen_trunk", "masked", ["random"], "second_largest", ["sequential"], 3),
     *(
