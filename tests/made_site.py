@@ -54,7 +54,7 @@ def notebook(title: str, root: Path, extra: list | None = None) -> nbformat.Note
 def asked_for() -> dict[str, list[str]]:
     """Return what the project's pages ask of each notebook, and what `reports/index.html` does."""
     templates = "".join(path.read_text() for path in ROOT.glob("lib/report/templates/*.md.j2"))
-    wanted: dict[str, list[str]] = {"02_clean": ["counts"], "08_business": ["in_short"]}
+    wanted: dict[str, list[str]] = {"02_clean": ["counts"], "08_business": ["in_short"], "12_paper": ["worth"]}
     wanted["06_results"] = ["best", *(f"best_{m}_{s}" for m in ("mean", "path") for s in ("random", "grouped"))]
     for stem, name in ASKED.findall(templates):
         stem = stem + "outlet" if stem.endswith("_") else stem
