@@ -110,7 +110,7 @@ def test_git_keeps_the_reports_and_the_cache_keeps_the_rest(stage):
 
 
 def test_stages_cover_every_catalogue():
-    studied = (*MAKE_READY, "train", "results", "errors", "business", "labels", "report")
+    studied = (*MAKE_READY, "train", "results", "errors", "business", "labels", "paper", "report")
     single = [f"{name}@{key}" for name in studied for key in STUDY]
     second = [f"{name}@{key}" for name in (*(f"{name}_other" for name in MAKE_READY), "transfer") for key in OTHERS]
     assert sorted(STAGES) == sorted(single + second)
