@@ -15,7 +15,7 @@ ROWS = {"all": "all", "copied": "with a near-duplicate in training", "new": "wit
 
 
 def compare(catalogue: str) -> pd.DataFrame:
-    """Compare models on a catalogue's published split; near-duplicates of training products count apart.
+    """Compare models on a catalogue's published split, which is its random one; near-duplicates count apart.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def compare(catalogue: str) -> pd.DataFrame:
     kinds = {"all": np.ones(len(rows), bool), "copied": copied, "new": ~copied}
     only = study.model_copy(update={"runs": {EXPERIMENT: study.runs[EXPERIMENT]}})
     for variant in only.variants:
-        runs = grid(variant, only, catalogue)
+        runs = [run for run in grid(variant, only, catalogue) if run.split == "random"]
         outcomes = read(path_of(catalogue, variant)) if runs else {}
         of_seeds = [outcomes[run.key(len(train) if run.size == "all" else run.size)] for run in runs]
         for kind, chosen in kinds.items() if runs else ():

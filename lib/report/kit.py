@@ -82,6 +82,7 @@ LOOKS = {
     "brand_text_image": Look("brand + text + image", "#D55E00", "o"),
     "linear_image": Look("brand + image, linear", "#6B4C1E", "d"),
     "late_fusion": Look("late fusion of both linear", "#661188", "*"),
+    "image": Look("image", "#117733", "1"),
     "text_image": Look("text + image", "#999933", "8"),
     "robust": Look("brand + text + image, modality dropout", "#EE7733", "H"),
     "best": Look("best", "#000088", "h"),
