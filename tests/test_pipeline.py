@@ -86,7 +86,7 @@ def test_stage_depends_on_exactly_the_packages_that_it_imports(stage):
 
 
 def test_the_pipeline_can_be_read():
-    assert len((PROJECT / "dvc.yaml").read_text("utf-8").splitlines()) <= 250
+    assert len((PROJECT / "dvc.yaml").read_text("utf-8").splitlines()) <= 275
 
 
 @every_stage
