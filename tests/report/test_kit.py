@@ -124,3 +124,11 @@ def test_a_legend_is_never_wider_than_its_figure():
     assert figure.legends[0].get_window_extent().width <= figure.bbox.width
     assert len(figure.legends[0].get_texts()) == 6
     plt.close(figure)
+
+
+def test_panels_that_are_alike_have_one_range_of_sizes(shown, drawn):
+    panels = {"Small": ROWS[ROWS["train_size"] == 100], "Large": ROWS[ROWS["train_size"] == 400]}
+    for alike in (False, True):
+        kit.curves("curve", panels, "Accuracy (%)", "", alike=alike)
+        small, large = (ax.get_xlim() for ax in drawn[-1].axes)
+        assert (small == large) is alike
