@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pandera.pandas as pa
 
-from lib.config import LEVELS
+from lib.config import LEVELS, SPLITS
 from lib.config.base import PARTS
 from lib.exceptions import StudyError, nearest
 from lib.files import existing
@@ -15,7 +15,7 @@ _EXPECTED = {
     "not_nullable": "a value in every row",
     "dtype('string[pyarrow]')": "text",
 }
-_SPLITS = pa.Check.isin(["train", "validation", "test"])
+_PARTS = pa.Check.isin(["train", "validation", "test", "development"])
 
 
 def _text(nullable: bool = False, **options: object) -> pa.Column:
@@ -31,6 +31,7 @@ RAW_PRODUCTS = pa.DataFrameSchema(
         **{level: _text(nullable=True) for level in LEVELS},
         "image": _text(nullable=True, checks=pa.Check.str_matches(r"^[0-9]{7,}\.jpg$")),
         "part": _text(checks=pa.Check.isin(["", *PARTS])),
+        "model": _text(),
     },
     strict=True,
     ordered=True,
@@ -55,8 +56,9 @@ CLEAN_PRODUCTS = pa.DataFrameSchema(
         **{f"{level}_code": pa.Column("int16", pa.Check.ge(0)) for level in LEVELS},
         "image": _text(nullable=True),
         "group": pa.Column("int32", pa.Check.ge(0)),
-        "random_split": _text(checks=_SPLITS),
-        "grouped_split": _text(checks=_SPLITS),
+        "loose_group": pa.Column("int32", pa.Check.ge(0)),
+        **{f"{split}_split": _text(checks=_PARTS) for split in SPLITS},
+        "fresh": pa.Column(bool),
         "sampling_key": pa.Column("uint64"),
     },
     strict=True,

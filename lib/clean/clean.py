@@ -83,11 +83,11 @@ def clean(name: str) -> Summary:
     taxonomy, codes = encode_levels(kept, name)
     texts, found = clean_texts(kept)
     photos = photo_hashes(config.build_dir(name, "raw", "images.zip"), kept["image"].tolist())
-    groups = near_duplicate_groups(texts, photos, params.clean)
+    groups = near_duplicate_groups(texts.assign(model=kept["model"]), photos, params.clean)
     texts["text"] = [fold(" ".join(parts)) for parts in zip(*(texts[part] for part in catalogue.text), strict=True)]
     masked, removed = Masker(chain(*taxonomy["levels"])).mask_all(texts["text"])
     texts["masked_text"] = pd.Series(masked, dtype="str")
-    products = _table(kept, texts, codes, groups.group, params.split)
+    products = _table(kept, texts, codes, groups.of, params.split, catalogue.development)
     unseen = splits.check_parts(products, name)
     with files.whole(config.build_dir(name, "clean")) as folder:
         folder.mkdir()
@@ -165,10 +165,16 @@ def _each_once(column: pd.Series) -> pd.Series:
 
 
 def _table(
-    kept: pd.DataFrame, texts: pd.DataFrame, codes: NDArray[np.int16], group: NDArray[np.int32], shares: SplitParams
+    kept: pd.DataFrame,
+    texts: pd.DataFrame,
+    codes: NDArray[np.int16],
+    groups: pd.DataFrame,
+    shares: SplitParams,
+    development: float,
 ) -> pd.DataFrame:
     """Lay out `products.parquet`."""
     keys = splits.sampling_key(kept["product_id"])
+    given = kept["part"].to_numpy(str) if (kept["part"] != "").all() else None
     return pd.DataFrame(
         {
             "product_id": kept["product_id"],
@@ -176,9 +182,8 @@ def _table(
             **kept[list(LEVELS)],
             **{f"{level}_code": codes[:, index] for index, level in enumerate(LEVELS)},
             "image": kept["image"],
-            "group": group,
-            "random_split": splits.random_split(keys, shares),
-            "grouped_split": splits.grouped_split(keys, group, shares),
+            **groups,
+            **splits.split_products(keys, groups, codes, shares, development, given),
             "sampling_key": keys,
         }
     )

@@ -39,6 +39,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
+from lib.clean.matching import OUTLINE, Evidence, cut_lines, match_links, outline, title_words
 from lib.clean.photos import Archive, PhotoError, decode_photo
 from lib.clean.shingles import Rows, shingles, signatures, widespread, without_common
 from lib.clean.splits import stable_hash
@@ -58,23 +59,13 @@ WORKERS_FROM = 10_000  # photos that are worth starting processes for
 SIDE = 32  # pixels that the perceptual hash looks at
 FLAT = 8  # grey values, of 256, that a photo which shows something spans at least
 
-COLOURS = frozenset(
-    words(
-        "aqua beige black blue bronze brown burgundy camel charcoal chrome color colored colors colour coloured colours"
-        " copper coral cream crimson cyan dark ecru fluorescent fuchsia gold golden gray green grey gunmetal indigo"
-        " ivory khaki lavender light lilac lime magenta maroon mauve metallic mint multi multicolor multicolored"
-        " multicolour multicoloured mustard navy neon nude off olive orange peach pink plum purple red rose rust"
-        " scarlet sea silver skin tan taupe teal toned turquoise violet white wine yellow"
-    )
-)
-SIZES = frozenset(words("fit l large m medium petite plus regular s size sizes small tall xl xs xxl xxs xxxl"))
-FILLERS = frozenset(words("a an and by for in of on pack set the to with"))
-
 MIX = np.uint64(0x9E3779B97F4A7C15)  # an odd multiplier that spreads bits: 2**64 over the golden ratio
 
 Pairs = tuple[Rows, Rows]
-Hash = tuple[int, int, bool]  # of a photo: of its bytes, of what it shows, and whether it can be used
-_UNUSABLE = (0, 0, False)
+Hash = tuple[
+    int, int, bool, NDArray[np.float16]
+]  # of a photo: of its bytes, what it shows, whether it is usable, outline
+_UNUSABLE = (0, 0, False, np.zeros(OUTLINE**2, np.float16))
 
 
 @dataclass(frozen=True)
@@ -83,8 +74,9 @@ class Groups:
 
     Attributes
     ----------
-    group : int32 array, shape (rows,)
-        Numbered from 0 in the order of their first rows.
+    of : DataFrame
+        Columns `group` and `loose_group` (int32), a row for each product; groups are numbered from 0 in the order of
+        their first rows. The loose ones are all that links connect, as the study's first edition had them.
     linked
         Rows that have a link to another, by what is alike.
     common_in, common_limit
@@ -95,7 +87,7 @@ class Groups:
         Descriptions with too little text of their own to be compared.
     """
 
-    group: NDArray[np.int32]
+    of: pd.DataFrame
     linked: dict[str, int]
     common_in: str
     common_limit: int
@@ -124,7 +116,7 @@ def near_duplicate_groups(products: pd.DataFrame, photos: pd.DataFrame, params: 
     params
         Thresholds.
     """
-    brands = pd.factorize(products["brand"].map(lambda brand: "".join(words(brand))))[0]
+    brands = brands_of(products)
     spread = spread_among(brands, products["description"])
     specific, common_share = without_common(shingles(products["description"]), spread.of, spread.words)
     links = {
@@ -132,16 +124,33 @@ def near_duplicate_groups(products: pd.DataFrame, photos: pd.DataFrame, params: 
         "description": list(text_links(specific, brands, params)),
         "photo": list(photo_links(photos, brands, spread, params.photo_distance)),
     }
-    left, right = (np.concatenate([pair[side] for pair in chain(*links.values())]) for side in (0, 1))
-    graph = sparse.coo_array((np.ones(len(left), bool), (left, right)), shape=(len(products), len(products)))
+    loose = _joined(len(products), chain(*links.values()))
+    evidence = Evidence(products, brands, photos)
+    links["match"] = [match_links(evidence, params.match)]
+    first, second = (np.concatenate([pair[side] for pair in links["photo"]]) for side in (0, 1))
+    group = cut_lines(_joined(len(products), chain(*links.values())), (first, second), evidence, params.match)
+    of = {"group": pd.factorize(group)[0], "loose_group": pd.factorize(loose)[0]}
     return Groups(
-        group=pd.factorize(connected_components(graph, directed=False)[1])[0].astype(np.int32),
+        of=pd.DataFrame(of).astype("int32"),
         linked={name: len(set().union(*(rows.tolist() for rows in chain(*pairs)))) for name, pairs in links.items()},
         common_in=spread.among,
         common_limit=spread.words,
         common_share=common_share,
         unspecific=int((np.diff(specific.indptr) < MIN_SHINGLES).sum()),
     )
+
+
+def brands_of(products: pd.DataFrame) -> Rows:
+    """Number the brands, whose spellings differ in letter case, blanks and signs."""
+    return pd.factorize(products["brand"].map(lambda brand: "".join(words(brand))))[0].astype(np.int64)
+
+
+def _joined(rows: int, links: Iterable[Pairs]) -> Rows:
+    """Number the groups that links connect."""
+    left, right = (np.concatenate(side) for side in zip(*links, strict=True))
+    graph = sparse.coo_array((np.ones(len(left), bool), (left, right)), shape=(rows, rows))
+    connected: Rows = connected_components(graph, directed=False)[1].astype(np.int64)
+    return connected
 
 
 def spread_among(brands: Rows, descriptions: Iterable[str]) -> Spread:
@@ -164,17 +173,6 @@ def common_limit(brands: Rows) -> int:
     (3, 20)
     """
     return max(COMMON_BRANDS, round(COMMON_SHARE * len(np.unique(brands))))
-
-
-def title_words(title: str, brand: str) -> list[str]:
-    """Reduce a title to what a product's colours and sizes have in common, sorted.
-
-    >>> title_words("Acme Men's Navy Blue T-Shirts (Pack of 2)", "Acme")
-    ['men', 'shirt', 't']
-    """
-    left_out = COLOURS | SIZES | FILLERS | set(words(brand))
-    kept = [word for word in words(title) if word not in left_out and not word.isdigit()]
-    return sorted({word.removesuffix("s") if len(word) > 3 else word for word in kept})
 
 
 def title_links(products: pd.DataFrame, brands: Rows, spread: Spread) -> Iterator[Pairs]:
@@ -252,8 +250,8 @@ def photo_hashes(archive: Path, names: Sequence[str | None]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each name: `content` and `perceptual` (uint64), and `usable` (bool), which is False where there is
-        no photo, where it cannot be decoded, and where it shows nothing but one colour.
+        A row for each name: `content` and `perceptual` (uint64), `usable` (bool), which is False where there is no
+        photo, where it cannot be decoded, and where it shows nothing but one colour; and its `outline` (float16, 256).
 
     Raises
     ------
@@ -270,7 +268,7 @@ def photo_hashes(archive: Path, names: Sequence[str | None]) -> pd.DataFrame:
             hashes.update(chunk)
     rows = [hashes[name] if isinstance(name, str) else _UNUSABLE for name in names]
     types = {"content": "uint64", "perceptual": "uint64", "usable": "bool"}
-    return pd.DataFrame(rows, columns=list(types)).astype(types)
+    return pd.DataFrame(rows, columns=[*types, "outline"]).astype(types)
 
 
 def _hash_entries(archive: Path, names: list[str]) -> dict[str, Hash]:
@@ -281,7 +279,8 @@ def _hash_entries(archive: Path, names: list[str]) -> dict[str, Hash]:
             grey = Image.fromarray(decode_photo(content, SIDE)).convert("L")
         except PhotoError:
             continue
-        if np.ptp(np.asarray(grey)) >= FLAT:
+        pixels = np.asarray(grey)
+        if np.ptp(pixels) >= FLAT:
             shown = np.packbits(imagehash.phash(grey).hash).tobytes()
-            hashes[name] = stable_hash(content), int.from_bytes(shown, "big"), True
+            hashes[name] = stable_hash(content), int.from_bytes(shown, "big"), True, outline(pixels)
     return hashes

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lib.config import LEVELS, Split, SplitParams
+from lib.config import LEVELS, SPLITS, Split, SplitParams
 from lib.exceptions import StudyError
 
 Keys = NDArray[np.uint64]
@@ -18,7 +18,9 @@ Rows = NDArray[np.int64]
 FEWEST_TESTED = 20  # of fewer test products nothing is asked but that there are some
 
 # What makes the held-out parts differ from any seed's sample. Seeds are small, so these never meet one.
-_RANDOM_SPLIT, _GROUPED_SPLIT, _TUNING = 2**63 + 1, 2**63 + 2, 2**63 + 3
+_FIRST_EDITION = 2**63 + 1, 2**63 + 2  # the splits by product and by single-linkage group that rules were set with
+_TUNING, _DEVELOPMENT = 2**63 + 3, 2**63 + 4
+_SALTS = dict(zip(SPLITS, range(2**63 + 5, 2**63 + 10), strict=True)) | {"loose": _FIRST_EDITION[1]}
 
 
 def stable_hash(content: bytes) -> int:
@@ -50,29 +52,112 @@ def sampling_rank(keys: Keys, seed: int) -> Rows:
     return rank
 
 
-def random_split(keys: Keys, shares: SplitParams) -> NDArray[np.str_]:
-    """Split by product into `train`, `validation` and `test`, in exact shares (rounded to whole rows)."""
-    return grouped_split(keys, np.arange(len(keys)), shares, _RANDOM_SPLIT)
+def split_products(
+    keys: Keys,
+    groups: pd.DataFrame,
+    paths: NDArray[np.integer],
+    shares: SplitParams,
+    development: float,
+    given: NDArray[np.str_] | None = None,
+) -> pd.DataFrame:
+    """Split products in every way, each into `train`, `validation`, `test` and, where one is asked for, `development`.
+
+    Parameters
+    ----------
+    groups
+        Columns `group` and `loose_group`: each row's near-duplicate group, by this edition's rule and by the first's.
+    paths
+        Shape (rows, 3): class codes.
+    development
+        Share of the products that no split trains or tests on (`development_rows`).
+    given
+        Each row's part in a published split, which takes the place of the random one.
+
+    Returns
+    -------
+    DataFrame
+        A column `SPLIT_split` for each of `config.SPLITS`: `random` by product; `grouped` by group, and `grouped_2` and
+        `grouped_3`, two more draws of it; `loose` by the first edition's groups. And `fresh`: whether the row was in no
+        test part of the first edition's two splits, whose results were known when rules were set.
+
+    Raises
+    ------
+    StudyError
+        If a development part is asked for, and so many products can not be set aside, or parts are given.
+    """
+    if given is not None and development:
+        raise StudyError("A catalogue that brings its split (`table.columns.part`) can have no `development` part.")
+    group, loose = groups["group"].to_numpy(), groups["loose_group"].to_numpy()
+    aside = development_rows(keys, group, paths, development)
+    of = {"random": np.arange(len(keys)), "loose": loose}
+    columns = {
+        f"{name}_split": grouped_split(keys, of.get(name, group), shares, _SALTS[name], aside) for name in SPLITS
+    }
+    if given is not None:
+        columns["random_split"] = given
+    tested = [
+        grouped_split(keys, by, shares, salt) == "test" for by, salt in zip(of.values(), _FIRST_EDITION, strict=True)
+    ]
+    return pd.DataFrame({**columns, "fresh": ~np.logical_or(*tested)})
+
+
+def development_rows(keys: Keys, groups: Rows, paths: NDArray[np.integer], share: float) -> NDArray[np.bool_]:
+    """Set whole near-duplicate groups aside, which no split trains or tests on: choices are made on them.
+
+    A group is passed over if it does not fit any more, or if it has the last products of a category path.
+
+    Raises
+    ------
+    StudyError
+        If only half of the share, or less, can be set aside so.
+    """
+    asked = round(len(keys) * share)
+    members = pd.Series(np.arange(len(keys))).groupby(groups).indices
+    path = np.unique(paths, axis=0, return_inverse=True)[1].ravel()
+    left, taken = np.bincount(path), list[int]()
+    smallest = pd.Series(keys).groupby(groups).min()
+    for group in smallest.index[np.argsort(sampling_rank(smallest.to_numpy(np.uint64), _DEVELOPMENT))]:
+        rows = members[group]
+        lost = np.bincount(path[rows], minlength=len(left))
+        if len(rows) <= asked - len(taken) and not ((lost > 0) & (lost == left)).any():
+            left = left - lost
+            taken += [int(row) for row in rows]
+        if len(taken) == asked:
+            break
+    if 2 * len(taken) < asked:
+        raise StudyError(
+            f"development: {share} of {len(keys):,} products are {asked:,}, and only {len(taken):,} can be set aside "
+            "without leaving a category path without products. Set a smaller share, or none (0)."
+        )
+    return np.isin(np.arange(len(keys)), taken)
 
 
 def grouped_split(
-    keys: Keys, groups: NDArray[np.integer], shares: SplitParams, salt: int = _GROUPED_SPLIT
+    keys: Keys,
+    groups: NDArray[np.integer],
+    shares: SplitParams,
+    salt: int,
+    aside: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.str_]:
-    """Split by near-duplicate group: no group has rows in two parts.
+    """Split by near-duplicate group: no group has rows in two parts. Where each row is a group, shares are exact.
 
     Groups are taken in the order of their smallest key, whatever their numbers. A part takes each that still fits
     into its share, so that it ends exact wherever single products are left to fill it, and never above its share.
+    Rows that are set `aside` are `development`, and shares are of the others.
     """
-    _, members, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    part = np.full(len(keys), "development", dtype="<U11")
+    rows = np.arange(len(keys)) if aside is None else np.flatnonzero(~aside)
+    _, members, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
     smallest = np.full(len(sizes), np.iinfo(np.uint64).max, dtype=np.uint64)
-    np.minimum.at(smallest, members, keys)
+    np.minimum.at(smallest, members, keys[rows])
     order = np.argsort(sampling_rank(smallest, salt))
-    part = np.full(len(sizes), "train", dtype="<U10")
-    test = _fill(sizes, order, round(len(keys) * shares.test))
-    part[test] = "test"
-    rest = order[part[order] == "train"]
-    part[_fill(sizes, rest, round((len(keys) - int(sizes[test].sum())) * shares.validation))] = "validation"
-    return part[members]
+    of_group = np.full(len(sizes), "train", dtype="<U11")
+    test = _fill(sizes, order, round(len(rows) * shares.test))
+    of_group[test] = "test"
+    rest = order[of_group[order] == "train"]
+    of_group[_fill(sizes, rest, round((len(rows) - int(sizes[test].sum())) * shares.validation))] = "validation"
+    part[rows] = of_group[members]
+    return part
 
 
 def check_parts(products: pd.DataFrame, name: str) -> dict[str, float]:

@@ -165,10 +165,11 @@ def _write_products(folder: Path, kept: list[Found], spool: IO[bytes], rule: Cat
             *to_levels(names_of(record), rule),
             image,
             record.part,
+            record.model,
         )
         for (record, _), image in zip(kept, names, strict=True)
     ]
-    products = pd.DataFrame(rows, columns=[*FIELDS, "image", "part"], dtype="str")
+    products = pd.DataFrame(rows, columns=[*FIELDS, "image", "part", "model"], dtype="str")
 
     def photos() -> Iterator[tuple[str, bytes]]:
         for image, (_, photo) in zip(names, kept, strict=True):

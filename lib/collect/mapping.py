@@ -29,9 +29,10 @@ class Columns(Strict):
     """Which column of a table holds what; a dot goes into a nested object, and `[0]` into a list.
 
     The categories stand in three columns, or as a path in the one that is called `category`. `image` holds the name
-    of a photo's file, or its address; `part` the part of a published split that a product is in. What the table lacks
-    is left out, but for `id`: it decides what is tested on, so it must stay when rows come, go, move or are corrected,
-    and neither a row's number nor its content does.
+    of a photo's file, or its address; `part` the part of a published split that a product is in; `model` a style
+    number, or a feed's `item_group_id`: what the colours and sizes of one model share. What the table lacks is left
+    out, but for `id`: it decides what is tested on, so it must stay when rows come, go, move or are corrected, and
+    neither a row's number nor its content does.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Columns(Strict):
     category: str | None = None
     image: str | None = None
     part: str | None = None
+    model: str | None = None
 
     @model_validator(mode="after")
     def _categories_are_somewhere(self) -> Self:
@@ -149,7 +151,7 @@ def to_product(
         if not product_id:
             return Reject(None, MISSING_ID, f"{where}'{columns.id}' is missing or empty")
         brand, title, description = text(columns.brand), text(columns.title), text(columns.description)
-        part = intern(text(columns.part) or "")
+        part, model = intern(text(columns.part) or ""), (text(columns.model) or "").strip()
         if columns.category is not None:
             value = get(row.values, columns.category)
             paths = read_paths(value, mapping.categories, ids or {}, columns.category, mapping.language)
@@ -175,7 +177,7 @@ def to_product(
     first, second, third = (*names, None, None, None)[:3]
     description = description and _LINE_BREAK.sub("\n", description)  # as WooCommerce writes them
     origin = Origin(row.where, intern(cell), names)
-    record = Record(product_id, brand, title, description, first, second, third, None, origin, part)
+    record = Record(product_id, brand, title, description, first, second, third, None, origin, part, model)
     return Product(record, None if folded(image or "") in mapping.says_nothing else image)
 
 

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from lib.config.base import LEVELS, Input, Share, Size, Split, Strict, Text
+from lib.config.base import LEVELS, SPLITS, Input, Share, Size, Split, Strict, Text
 from lib.config.params import (
     LARGER_BUDGETS,
     RANDOM,
@@ -25,6 +25,7 @@ from lib.config.params import (
     CleanParams,
     ImageParams,
     Kind,
+    MatchParams,
     Params,
     Recipe,
     Runs,

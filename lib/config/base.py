@@ -1,7 +1,7 @@
 """What settings and sources are made of: the terms that all of them share, and the records that a source yields."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,8 +12,9 @@ Level = Literal["level_1", "level_2", "level_3"]
 ENDS_HERE = "(ends here)"  # the class of a level that a shorter category path does not reach
 Input = Literal["brand", "text", "image"]
 Text = Literal["plain", "masked", "titled"]
-Split = Literal["random", "grouped"]
-PARTS = ("train", "validation", "test")  # of a split
+Split = Literal["random", "grouped", "grouped_2", "grouped_3", "loose"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+PARTS = ("train", "validation", "test")  # of a split, beside what is set aside for development
 Share = Annotated[float, Field(gt=0, lt=1)]
 Size = Annotated[int, Field(gt=0)]
 
@@ -78,7 +79,8 @@ class Record:
 
     `None` means that the source has no such field. `photo` holds the original bytes of the image file, whatever
     they are; nobody decodes them before the `image` stage. `part` is the one of `PARTS` that a published split puts the
-    product in; empty where there is none. `origin` is no part of what makes two of them equal.
+    product in, and `model` a style number, or what else a model's colours and sizes share; both are empty where there
+    is none. `origin` is no part of what makes two of them equal.
     """
 
     product_id: str
@@ -91,6 +93,7 @@ class Record:
     photo: bytes | None
     origin: Origin | None = field(default=None, compare=False)
     part: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

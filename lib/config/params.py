@@ -50,6 +50,23 @@ class SplitParams(Strict):
     validation: Share
 
 
+class MatchParams(Strict):
+    """Weights of a match score (`lib/clean/matching.py`), as `python -m lib.clean.pairs` fits them, and what it does.
+
+    Pairs with a score of `link_from` are linked, whatever else is alike; groups are cut where their scores, averaged,
+    fall below `cut_below`.
+    """
+
+    intercept: float
+    name: float
+    same_title: float
+    text_and_photo: float
+    code_but_letters: float
+    code_prefix: float
+    link_from: Share
+    cut_below: Share
+
+
 class CleanParams(Strict):
     """Knobs of the `clean` stage."""
 
@@ -57,6 +74,7 @@ class CleanParams(Strict):
     minhash_threshold: Share
     minhash_permutations: Annotated[int, Field(ge=16)]
     photo_distance: Annotated[int, Field(ge=0, le=64)]
+    match: MatchParams
 
 
 class TextParams(Strict):
@@ -402,7 +420,8 @@ class Yardstick(Strict):
 class Catalogue(Strict):
     """All of one `catalogues/NAME.yaml`.
 
-    `experiments` are those of `runs:` in `params.yaml` that the catalogue takes. The section that is called like `kind`
+    `experiments` are those of `runs:` in `params.yaml` that the catalogue takes. `development` is the share of products
+    that no split trains or tests on: choices are made on them. The section that is called like `kind`
     says where the products come from. Only `lib/collect/` knows its keys (`load_section`), so that a new kind of source
     is no change to any later stage.
     """
@@ -418,6 +437,7 @@ class Catalogue(Strict):
     image: Photos
     train_sizes: list[Size | Literal["all"]] = Field(min_length=1)
     seeds: Size
+    development: Annotated[float, Field(ge=0, lt=1)] = 0.0
     experiments: list[str] | Literal["all"] = "all"
     transfer: Transfer | None = None
     yardstick: Yardstick | None = None

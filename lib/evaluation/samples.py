@@ -7,10 +7,9 @@ from typing import NamedTuple, cast, get_args
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pyarrow.parquet import read_schema
 
 from lib.clean.splits import test_rows, training_rows
-from lib.config import LEVELS, Split, Text, build_dir
+from lib.config import LEVELS, SPLITS, Split, Text, build_dir
 from lib.evaluation.bootstrap import Sample, group_weights, intervals, resample
 from lib.exceptions import StudyError
 from lib.files import existing, read_json
@@ -18,7 +17,7 @@ from lib.training.metrics import Way, path_of, read, unpack
 from lib.training.runs import Run, grid, study_of
 
 RUN = ["variant", "recipe", "text", "split", "train_size", "seed"]
-NAME = re.compile(rf"(.+)-({'|'.join(get_args(Text))})-({'|'.join(get_args(Split))})-([0-9]+)-([0-9]+)")
+NAME = re.compile(rf"(.+)-({'|'.join(get_args(Text))})-({'|'.join(SPLITS)})-([0-9]+)-([0-9]+)")
 SAMPLED = (*LEVELS, "mean", "path", "valid_share")
 """The metrics of `results.csv`, each a mean over rows."""
 JOINT = ("level_1_and_2", "level_2_and_3")
@@ -109,9 +108,7 @@ def resample_all(catalogue: str, runs: pd.DataFrame, *, fresh: bool = False) -> 
     StudyError
         If a run is not among the outcomes, or does not fit the clean products.
     """
-    columns = ["sampling_key", *(f"{split}_split" for split in get_args(Split)), *(["fresh"] if fresh else [])]
-    if fresh and "fresh" not in read_schema(build_dir(catalogue, "clean", "products.parquet")).names:
-        return {}  # until the clean stage writes that column
+    columns = ["sampling_key", *(f"{split}_split" for split in SPLITS), *(["fresh"] if fresh else [])]
     products = _read_products(catalogue, *columns)
     counts = products["fresh"].to_numpy(bool) if fresh else np.ones(len(products), bool)
     groups = load_truth(catalogue).groups

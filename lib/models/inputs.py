@@ -139,7 +139,7 @@ def load_catalogue_data(catalogue: str) -> CatalogueData:
     """Read what the `clean` stage made; kept in memory for the runs that follow in this process."""
     codes = [f"{level}_code" for level in config.LEVELS]
     path = files.existing(config.build_dir(catalogue, "clean", "products.parquet"))
-    columns = ["group", "random_split", "grouped_split", "sampling_key"]
+    columns = ["group", *(f"{split}_split" for split in config.SPLITS), "sampling_key"]
     table = pd.read_parquet(path, columns=columns + codes)
     taxonomy = files.read_json(config.build_dir(catalogue, "clean", "taxonomy.json"))
     return CatalogueData(

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import as_completed
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import pandas as pd
 from tqdm import tqdm
@@ -20,7 +20,6 @@ from lib.processes import cores, worker_pool
 from lib.training import kept, metrics
 from lib.training.runs import Run, grid, rows_of, study_of
 
-SPLITS: tuple[config.Split, ...] = get_args(config.Split)
 _WORKERS_IMPORT = "lib.training.run"
 ON_GPU = 8
 """Runs that share a GPU: each leaves it idle most of the time, and holds half a GiB of it by being there."""
@@ -76,9 +75,9 @@ def train(catalogue: str, variants: Iterable[str] | None = None, workers: int | 
     )
     for _ in tqdm(made, f"training on {catalogue}", len(planned), initial=len(planned) - len(todo), unit="run"):
         pass
-    columns = [f"{split}_split" for split in SPLITS]
+    columns = [f"{split}_split" for split in config.SPLITS]
     products = pd.read_parquet(config.build_dir(catalogue, "clean", "products.parquet"), columns=columns)
-    test: dict[str, int] = {split: len(test_rows(products, split)) for split in SPLITS}
+    test: dict[str, int] = {split: len(test_rows(products, split)) for split in config.SPLITS}
     names = [name for name in variants or params.variants if name in {one.variant for one in planned}]
     measured = {
         name: metrics.accuracies(_publish(catalogue, name, [one for one in planned if one.variant == name]), test)

@@ -9,13 +9,15 @@ import pytest
 from PIL import Image, ImageDraw
 
 from lib.clean import duplicates
-from lib.clean.duplicates import near_duplicate_groups, title_words
+from lib.clean.duplicates import near_duplicate_groups
+from lib.clean.matching import OUTLINE, outline, title_words
 from lib.clean.shingles import shingles, signatures, widespread, without_common
-from lib.config import CleanParams
+from lib.config import load_params
 from lib.exceptions import StudyError
 
-PARAMS = CleanParams(max_reject_share=0.05, minhash_threshold=0.8, minhash_permutations=128, photo_distance=0)
+PARAMS = load_params().clean
 NO_PHOTO = (0, 0, False)
+BLANK = np.zeros(OUTLINE**2, np.float16)
 WORDS = [f"{a}{b}" for a in "bdfgklmnprst" for b in ("ale", "ino", "ura", "esk", "oti")]
 
 
@@ -24,15 +26,21 @@ def prose(seed, count=60):
     return " ".join(np.random.default_rng(seed).choice(WORDS, count))
 
 
-def product(title="", brand="Acme", description="", photo=NO_PHOTO):
-    return {"title": title, "brand": brand, "description": description, "photo": photo}
+def product(title="", brand="Acme", description="", photo=NO_PHOTO, model="", outline=BLANK):
+    texts = {"title": title, "brand": brand, "description": description, "model": model}
+    return {**texts, "photo": photo, "outline": outline}
 
 
 def groups(*products, **changes):
+    return found(*products, **changes).of["group"].tolist()
+
+
+def found(*products, **changes):
     table = pd.DataFrame(products)
     photos = pd.DataFrame(table.pop("photo").tolist(), columns=["content", "perceptual", "usable"])
     photos = photos.astype({"content": "uint64", "perceptual": "uint64", "usable": "bool"})
-    return near_duplicate_groups(table, photos, PARAMS.model_copy(update=changes)).group.tolist()
+    photos["outline"] = table.pop("outline")
+    return near_duplicate_groups(table, photos, PARAMS.model_copy(update=changes))
 
 
 # Titles
@@ -104,9 +112,11 @@ def test_care_instructions_do_not_keep_copies_apart_or_make_them():
     assert groups(*same, other, *shops)[:3] == [0, 0, 1]
 
 
-def test_large_bucket_of_equal_descriptions_is_one_group():
+def test_large_bucket_of_equal_descriptions_is_one_loose_group_and_a_line():
     rows = [product(f"t{row}", description=prose(1)) for row in range(3 * duplicates.WINDOW)]
-    assert set(groups(*rows)) == {0}
+    made = found(*rows).of
+    assert set(made["loose_group"]) == {0}
+    assert made["group"].nunique() == len(rows)
 
 
 # Photos
@@ -169,13 +179,62 @@ def test_order_of_rows_changes_no_group():
 
 
 def test_groups_report_what_made_them():
-    table = pd.DataFrame([product("Aurora"), product("Aurora"), product("B")])
-    photos = pd.DataFrame({"content": [1, 2, 3], "perceptual": [1, 2, 3], "usable": False}).astype(
-        {"content": "uint64"}
-    )
-    found = near_duplicate_groups(table, photos, PARAMS)
-    assert found.linked == {"title": 2, "description": 0, "photo": 0}
-    assert found.unspecific == 3
+    made = found(product("Aurora"), product("Aurora"), product("B"))
+    assert made.linked == {"title": 2, "description": 0, "photo": 0, "match": 0}
+    assert made.unspecific == 3
+
+
+# Models and lines
+
+
+def drawn(seed):
+    pixels = np.kron(np.random.default_rng(seed).integers(0, 255, (8, 8)), np.ones((4, 4)))
+    return outline(pixels)
+
+
+SEEN = [(seed, seed, True) for seed in range(1, 100)]
+
+
+def line(count=9):
+    text = prose(1)
+    return [product(f"Acme Polo {n}", description=text, photo=SEEN[n], outline=drawn(n)) for n in range(count)]
+
+
+def test_line_of_products_is_cut():
+    made = found(*line()).of
+    assert made["loose_group"].nunique() == 1
+    assert made["group"].nunique() == 9
+
+
+@pytest.mark.parametrize("seen", [lambda kind: kind, lambda kind: kind.reshape(OUTLINE, OUTLINE)[:, ::-1].ravel()])
+def test_colours_of_a_model_stay_one_group_in_a_line_however_the_photo_is_turned(seen):
+    others = [product(f"thing{n}", description=prose(2 + n)) for n in range(60)]
+    colours = [
+        product(f"Aurora Vega {colour} Polo", description=prose(1), photo=SEEN[20 + n], outline=outline_of(n))
+        for n, (colour, outline_of) in enumerate(
+            {"Red": lambda n: drawn(50), "Blue": lambda n: seen(drawn(50))}.items()
+        )
+    ]
+    made = found(*colours, *line(), *others).of
+    assert made["loose_group"].iloc[:11].nunique() == 1
+    assert made["group"].iloc[0] == made["group"].iloc[1]
+    assert made["group"].iloc[:11].nunique() == 10
+
+
+def test_style_numbers_that_differ_in_letters_alone_are_one_model():
+    names = ["red thing", "blue item"]
+    codes = [product(name, description=prose(n), model=f"CLL-2079 {name[:3]}") for n, name in enumerate(names)]
+    others = [product("x y", model="CLL-2112 red"), product("y z", model="BLOCK-red"), product("z", model="BLOCK-blue")]
+    assert groups(*codes, *others) == [0, 0, 1, 2, 3]
+
+
+def test_brands_share_no_model():
+    assert groups(product("a", "Acme", model="123456 red"), product("b", "Apex", model="123456 blue")) == [0, 1]
+
+
+def test_photo_that_is_the_same_is_the_same_product_in_a_line_too():
+    made = groups(*line(), product("Acme Thing", description=prose(1), photo=SEEN[3], outline=drawn(3)))
+    assert made[3] == made[9]
 
 
 # Shingles
@@ -253,7 +312,9 @@ def test_workers_find_the_same(tmp_path, monkeypatch):
     alone = hashes(tmp_path, files, list(files))
     monkeypatch.setattr(duplicates, "WORKERS_FROM", 1)
     monkeypatch.setattr(duplicates, "CHUNK", 2)
-    pd.testing.assert_frame_equal(hashes(tmp_path, files, list(files)), alone)
+    again = hashes(tmp_path, files, list(files))
+    pd.testing.assert_frame_equal(again.drop(columns="outline"), alone.drop(columns="outline"))
+    assert all(map(np.array_equal, again["outline"], alone["outline"]))
 
 
 def test_no_photo_at_all(tmp_path):

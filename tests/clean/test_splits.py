@@ -9,21 +9,34 @@ import pytest
 
 from lib.clean.splits import (
     check_parts,
-    grouped_split,
-    random_split,
+    development_rows,
     sampling_key,
     sampling_rank,
+    split_products,
     training_rows,
     tuning_rows,
 )
+from lib.clean.splits import grouped_split as split_with_salt
 from lib.clean.splits import test_rows as rows_of_test
-from lib.config import LEVELS, SplitParams
+from lib.config import LEVELS, SPLITS, SplitParams
 from lib.exceptions import StudyError
 
 SHARES = SplitParams(test=0.25, validation=0.1)
 ROWS = 1_000
 KEYS = sampling_key(f"p{row}" for row in range(ROWS))
 GROUPS = np.sort(np.random.default_rng(0).integers(0, 400, ROWS))
+
+
+SALT = 2**63 + 100
+PATHS = np.repeat(np.arange(20), 50)[:, None] * np.ones(3, int)
+
+
+def grouped_split(keys, groups, shares):
+    return split_with_salt(keys, groups, shares, SALT)
+
+
+def random_split(keys, shares):
+    return grouped_split(keys, np.arange(len(keys)), shares)
 
 
 @pytest.fixture
@@ -85,6 +98,61 @@ def test_adding_products_changes_the_part_of_few_others():
 
 def test_no_rows_give_no_parts():
     assert len(random_split(sampling_key([]), SHARES)) == 0
+
+
+# Every way to split
+
+
+def split(development=0.0, paths=PATHS, groups=GROUPS, given=None):
+    table = pd.DataFrame({"group": groups, "loose_group": groups // 5})
+    return split_products(KEYS, table, paths, SHARES, development, given)
+
+
+def test_ways_to_split_are_draws_of_their_own_and_know_their_groups():
+    found = split()
+    tests = {name: set(np.flatnonzero(found[f"{name}_split"] == "test")) for name in SPLITS}
+    assert len(tests["random"]) == 250
+    for one, other in pairwise(SPLITS):
+        assert len(tests[one] & tests[other]) < 110  # by chance some 62
+    for name, groups in {"grouped": GROUPS, "grouped_2": GROUPS, "grouped_3": GROUPS, "loose": GROUPS // 5}.items():
+        assert found.groupby(groups)[f"{name}_split"].nunique().max() == 1
+
+
+def test_fresh_rows_are_those_that_no_test_part_of_the_first_edition_had():
+    found = split()
+    assert not (found["fresh"] & (found["loose_split"] == "test")).any()  # that split is the first edition's
+    assert 0.4 < found["fresh"].mean() < 0.7
+
+
+def test_development_part_is_of_whole_groups_and_the_same_in_every_split():
+    found = split(0.1)
+    aside = found["random_split"] == "development"
+    assert aside.sum() == 100
+    for name in SPLITS:
+        assert (aside == (found[f"{name}_split"] == "development")).all()
+        assert set(found[f"{name}_split"]) == {"train", "validation", "test", "development"}
+    assert aside.groupby(GROUPS).nunique().max() == 1
+
+
+def test_development_part_leaves_every_path_a_product():
+    paths = np.arange(ROWS)[:, None] // 2 * np.ones(3, int)
+    aside = development_rows(KEYS, np.arange(ROWS), paths, 0.3)
+    assert aside.sum() == 300
+    assert len(np.unique(paths[~aside], axis=0)) == len(np.unique(paths, axis=0))
+
+
+def test_development_part_that_would_empty_categories_is_refused():
+    with pytest.raises(StudyError, match="300, and only 0 can be set aside without leaving a category path without"):
+        development_rows(KEYS, GROUPS, GROUPS[:, None] * np.ones(3, int), 0.3)
+
+
+def test_given_parts_take_the_place_of_the_random_split():
+    given = np.where(np.arange(ROWS) < 700, "train", np.where(np.arange(ROWS) < 800, "validation", "test"))
+    found = split(given=given)
+    assert (found["random_split"] == given).all()
+    assert (found["grouped_split"] == split()["grouped_split"]).all()
+    with pytest.raises(StudyError, match="development"):
+        split(0.1, given=given)
 
 
 # Keys and ranks
