@@ -8,7 +8,7 @@ import pandas as pd
 import yaml
 
 from lib import config, files
-from lib.clean.splits import grouped_split, random_split, sampling_key, training_rows, tuning_rows
+from lib.clean.splits import sampling_key, split_products, training_rows, tuning_rows
 from lib.config import SplitParams
 from lib.features import text
 from lib.models.base import Model, Task
@@ -91,7 +91,8 @@ def write_clean(root: Path, path: np.ndarray, rng: np.random.Generator) -> None:
     """Write the cleaned table and the taxonomy for products on the given paths."""
     codes = np.array(PATHS, np.int16)[path]
     ids = [f"p{row:05d}" for row in range(len(path))]
-    keys, groups = sampling_key(ids), np.arange(len(path), dtype=np.int32) // 2
+    group = np.arange(len(path), dtype=np.int32) // 2
+    keys, groups = sampling_key(ids), pd.DataFrame({"group": group, "loose_group": group})
     shares = SplitParams(test=0.25, validation=0.1)
     noise = rng.choice(["soft", "new", "blue", "classic"], len(path))
     words = [f"{WORDS[p]} and {word}" for p, word in zip(path, noise, strict=True)]
@@ -104,9 +105,8 @@ def write_clean(root: Path, path: np.ndarray, rng: np.random.Generator) -> None:
         **{f"level_{i + 1}": [f"class {c}" for c in codes[:, i]] for i in range(3)},
         **{f"level_{i + 1}_code": codes[:, i] for i in range(3)},
         "image": [f"{row:07d}.jpg" for row in range(len(path))],
-        "group": groups,
-        "random_split": random_split(keys, shares),
-        "grouped_split": grouped_split(keys, groups, shares),
+        **groups,
+        **split_products(keys, groups, codes, shares, 0.0),
         "sampling_key": keys,
     }
     folder = root / "build/tiny/clean"

@@ -34,9 +34,9 @@ def raw():
     for number in range(48):
         path, name = PATHS[number % 3], f"{NAMES[number % 8]}{number // 16}"
         text = f"<p>Fine {path[2]} for {path[0]}&#39;s feet,<br/>model {name}</p>"
-        row = (f"p{number:03d}", f"brand {number % 4}", f"{name} {number}", text, *path, f"{number:07d}.jpg", "")
+        row = (f"p{number:03d}", f"brand {number % 4}", f"{name} {number}", text, *path, f"{number:07d}.jpg", "", "")
         rows.append(row)
-    columns = ["product_id", "brand", "title", "description", *LEVELS, "image", "part"]
+    columns = ["product_id", "brand", "title", "description", *LEVELS, "image", "part", "model"]
     table = pd.DataFrame(rows, columns=columns, dtype="str")
     return table, {f"{number:07d}.jpg": photo(number) for number in range(48)}
 
@@ -153,7 +153,7 @@ def test_no_photo_and_no_description_at_all(study, raw):
     summary, products = cleaned(table.astype("str").where(table.notna(), None), {})
     assert products["image"].isna().all()
     assert products["group"].nunique() == 48
-    assert summary.linked == {"title": 0, "description": 0, "photo": 0}
+    assert summary.linked == {"title": 0, "description": 0, "photo": 0, "match": 0}
 
 
 def test_class_with_one_product_is_kept(study, raw):
@@ -289,7 +289,7 @@ def test_too_few_or_too_alike_products_for_three_parts_fail(study, raw):
     write(table.iloc[:6], photos)
     with pytest.raises(StudyError, match=r"random split .*'demo' has an empty part: 4 train, 0 validation, 2 test"):
         clean("demo")
-    table["brand"], table["title"] = "Acme", "Zephyr"
+    table["brand"], table["title"], table["description"], table["image"] = "Acme", "Zephyr", "A fine wind", None
     write(table, photos)
     with pytest.raises(
         StudyError, match=r"grouped split .*48 train, 0 validation, 0 test.*48 products are in 1 groups"

@@ -34,6 +34,7 @@ def test_products_are_what_the_source_holds_under_names_of_our_own(mine):
         "level_3": "Boots",
         "image": "0000004.jpg",
         "part": "",
+        "model": "",
     }
     with zipfile.ZipFile(mine.raw / "images.zip") as archive:
         assert archive.namelist() == list(products["image"].dropna())

@@ -17,7 +17,7 @@ import yaml
 PLACES = {
     "An input": {
         "lib/clean/clean.py": (
-            '            "group": group,',
+            "            **groups,",
             '            "colour": texts["text"].str.extract(r"\\b(red|blue|green)\\b", expand=False).fillna(""),',
         ),
         "lib/schemas.py": ('        "group": pa.Column', '        "colour": _text(),'),
@@ -88,7 +88,8 @@ def project(tmp_path):
     ]
     raw = pd.DataFrame(rows, columns=["product_id", "brand", "title", "description"], dtype="str")
     raw = raw.assign(**{f"level_{i}": [f"{'XYZ'[n % 3]}{i}" for n in range(90)] for i in (1, 2, 3)})
-    raw.assign(image=pd.Series([None] * 90, dtype="str")).to_parquet(tmp_path / "build/tiny/raw/products.parquet")
+    raw = raw.assign(image=pd.Series([None] * 90, dtype="str"), part="", model="").astype("str")
+    raw.to_parquet(tmp_path / "build/tiny/raw/products.parquet")
     zipfile.ZipFile(tmp_path / "build/tiny/raw/images.zip", "w").close()
     return tmp_path
 
