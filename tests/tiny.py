@@ -45,7 +45,7 @@ def catalogue(**changes: object) -> dict:
     } | changes
 
 
-def write(root: Path, products: int = 240, **changes: object) -> None:
+def write(root: Path, products: int = 240, development: float = 0.0, **changes: object) -> None:
     """Write params.yaml, the catalogue's file, and its clean, text and image artifacts below `root`."""
     forget()
     (root / "catalogues").mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def write(root: Path, products: int = 240, **changes: object) -> None:
     (root / "catalogues/tiny.yaml").write_text(yaml.safe_dump(catalogue()))
     rng = np.random.default_rng(0)
     path = rng.choice(len(PATHS), products, p=[0.4, 0.2, 0.15, 0.1, 0.1, 0.05])
-    write_clean(root, path, rng)
+    write_clean(root, path, rng, development)
     text.extract_text("tiny")
     write_features(root, path, rng)
 
@@ -87,7 +87,7 @@ def train_best(text: str = "plain") -> tuple[Model, str]:
     return model, key
 
 
-def write_clean(root: Path, path: np.ndarray, rng: np.random.Generator) -> None:
+def write_clean(root: Path, path: np.ndarray, rng: np.random.Generator, development: float = 0.0) -> None:
     """Write the cleaned table and the taxonomy for products on the given paths."""
     codes = np.array(PATHS, np.int16)[path]
     ids = [f"p{row:05d}" for row in range(len(path))]
@@ -106,7 +106,7 @@ def write_clean(root: Path, path: np.ndarray, rng: np.random.Generator) -> None:
         **{f"level_{i + 1}_code": codes[:, i] for i in range(3)},
         "image": [f"{row:07d}.jpg" for row in range(len(path))],
         **groups,
-        **split_products(keys, groups, codes, shares, 0.0),
+        **split_products(keys, groups, codes, shares, development),
         "sampling_key": keys,
     }
     folder = root / "build/tiny/clean"
