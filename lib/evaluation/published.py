@@ -94,7 +94,7 @@ def stored_predictions() -> pd.DataFrame:
     and then predicts whole batches. So `of_training_rows` are those zeros, and whole batches of what validation,
     another tenth, leaves of the sample; `of_test_rows` the same zeros, and whole batches of test rows.
 
-    >>> stored_predictions()["columns"].eq(stored_predictions()["of_training_rows"]).all()
+    >>> bool(stored_predictions()["columns"].eq(stored_predictions()["of_training_rows"]).all())
     True
     """
     rows = []
