@@ -34,7 +34,7 @@ ROOT = "lib.training.run"
 
 LEFT_OUT = {
     *(f"lib.{name}" for name in ("files", "exceptions", "schemas", "processes", "notebook", "config", "models")),
-    *(f"lib.training.{name}" for name in ("runs", "kept", "stage")),
+    *(f"lib.training.{name}" for name in ("runs", "kept", "stage", "sittings")),
 }
 """What has no say in a run's result: artefacts, errors, the executor; and settings and the grid, which the key has."""
 
@@ -64,7 +64,7 @@ def ingredients(
     device
         What networks are trained on.
     """
-    paths = {name: input_files(name, run.text, config.vectors_of(variant)) for name in variant.inputs}
+    paths = {name: input_files(name, run.text) for name in config.columns_of(variant)}
     columns = [f"{run.split}_split", "group", "sampling_key", *(f"{level}_code" for level in config.LEVELS)]
     columns += sorted(name for name in paths if not paths[name])
     clean = config.build_dir(catalogue, "clean")

@@ -30,7 +30,7 @@ class Run:
     size: int | Literal["all"]
     seed: int
 
-    def key(self, train_size: int) -> str:
+    def key(self, train_size: int | str) -> str:
         """Name the run's files by the number of rows it was really fitted on.
 
         >>> Run("tuned", "masked", "random", "all", 0).key(30000)
@@ -47,7 +47,8 @@ def has_photos(catalogue: str) -> bool:
 
 def study_of(catalogue: str) -> config.Params:
     """Return `params.yaml` as it holds for a catalogue: without what needs photos, or vectors, that it lacks."""
-    params = config.load_params().with_vectors(config.load_catalogue(catalogue).image.also)
+    also = config.load_catalogue(catalogue).image.also
+    params = config.load_params().with_columns(f"image/{name}" for name in also)
     return params if has_photos(catalogue) else params.without("image")
 
 

@@ -6,8 +6,9 @@ nothing is missing there are none.
 
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import as_completed
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from lib.clean.splits import test_rows
 from lib.processes import cores, worker_pool
 from lib.training import kept, metrics
 from lib.training.runs import Run, grid, rows_of, study_of
+from lib.training.sittings import Sittings, Taken, machine, summary
 
 _WORKERS_IMPORT = "lib.training.run"
 ON_GPU = 8
@@ -68,19 +70,30 @@ def train(catalogue: str, variants: Iterable[str] | None = None, workers: int | 
         The accuracies of all runs: `variant`, and the columns of `lib.training.metrics.accuracies`.
     """
     params, planned = study_of(catalogue), plan(catalogue, variants)
-    todo = [one for one in planned if kept.find(kept.key_of(one.made_by)) is None]
+    sittings = Sittings(catalogue, params)
+    taken: dict[tuple[str, Run], Taken] = {}
+    here, done, todo = list[Planned](), list[Planned](), list[Planned]()
+    for one in planned:
+        if found := sittings.take(one.variant, one.run, one.made_by):
+            taken[one.variant, one.run] = found
+        else:
+            here.append(one)
+            (done if kept.find(kept.key_of(one.made_by)) else todo).append(one)
     on_gpu = any(one.made_by["device"] != "cpu" for one in planned)
     made = _make_all(
         catalogue, params, todo, (min(cores(), ON_GPU) if on_gpu else cores()) if workers is None else workers
     )
-    for _ in tqdm(made, f"training on {catalogue}", len(planned), initial=len(planned) - len(todo), unit="run"):
-        pass
+    for one in tqdm(chain(done, made), f"training on {catalogue}", len(planned), initial=len(taken), unit="run"):
+        if sittings.serve(one.run):
+            sittings.write(one.variant, one.run, one.made_by, _outcome(one))
+    if taken:
+        print(summary([one.machine for one in taken.values()]))
     columns = [f"{split}_split" for split in config.SPLITS]
     products = pd.read_parquet(config.build_dir(catalogue, "clean", "products.parquet"), columns=columns)
     test: dict[str, int] = {split: len(test_rows(products, split)) for split in config.SPLITS}
     names = [name for name in variants or params.variants if name in {one.variant for one in planned}]
     measured = {
-        name: metrics.accuracies(_publish(catalogue, name, [one for one in planned if one.variant == name]), test)
+        name: metrics.accuracies(_publish(catalogue, name, [one for one in here if one.variant == name], taken), test)
         for name in names
     }
     return pd.concat(measured, names=["variant"]).reset_index("variant").reset_index(drop=True)
@@ -102,18 +115,19 @@ def _ask_for_gpu() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _make_all(catalogue: str, params: config.Params, todo: list[Planned], workers: int) -> Iterator[None]:
-    """Make runs, and yield after each; what one raises is raised without first waiting for the others."""
-    calls = [(catalogue, one, params) for one in todo]
-    if workers == 0 or not calls:
-        for call in calls:
-            _make(*call)
-            yield
+def _make_all(catalogue: str, params: config.Params, todo: list[Planned], workers: int) -> Iterator[Planned]:
+    """Make runs, and yield each; what one raises is raised without first waiting for the others."""
+    if workers == 0 or not todo:
+        for one in todo:
+            _make(catalogue, one, params)
+            yield one
         return
-    with worker_pool(min(workers, len(calls)), _WORKERS_IMPORT) as pool:
+    with worker_pool(min(workers, len(todo)), _WORKERS_IMPORT) as pool:
         try:
-            for future in as_completed([pool.submit(_make, *call) for call in calls]):
-                yield future.result()
+            futures = {pool.submit(_make, catalogue, one, params): one for one in todo}
+            for future in as_completed(futures):
+                future.result()
+                yield futures[future]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -127,9 +141,18 @@ def _make(catalogue: str, planned: Planned, params: config.Params) -> None:
     kept.make(planned.made_by, fill)
 
 
-def _publish(catalogue: str, variant: str, planned: list[Planned]) -> metrics.Outcomes:
-    """Put the runs' files where the later stages expect them, under the runs' names."""
-    from_run = {one.run: kept.folder_of(kept.key_of(one.made_by)) for one in planned}
+def _outcome(one: Planned) -> Taken:
+    """Read what a run got right that is kept on this machine."""
+    folder = kept.folder_of(kept.key_of(one.made_by))
+    outcomes = metrics.read(folder / "outcomes.npz")["run"]
+    return Taken(outcomes, files.read_json(folder / "history.json")["train_size"], machine())
+
+
+def _publish(
+    catalogue: str, variant: str, here: list[Planned], taken: Mapping[tuple[str, Run], Taken]
+) -> metrics.Outcomes:
+    """Put the runs' files where the later stages expect them, under the runs' names; of those taken, the outcomes."""
+    from_run = {one.run: kept.folder_of(kept.key_of(one.made_by)) for one in here}
     histories = {run: files.read_json(folder / "history.json") for run, folder in from_run.items()}
     names = {run: run.key(histories[run]["train_size"]) for run in from_run}
     with files.whole(config.build_dir(catalogue, "predictions", variant)) as predictions:
@@ -142,7 +165,8 @@ def _publish(catalogue: str, variant: str, planned: list[Planned]) -> metrics.Ou
         for run, folder in from_run.items():
             if (folder / "model").is_dir():
                 shutil.copytree(folder / "model", models / names[run])
-    outcomes = {names[run]: metrics.read(folder / "outcomes.npz")["run"] for run, folder in from_run.items()}
+    outcomes = {names[one.run]: _outcome(one).outcomes for one in here}
+    outcomes |= {run.key(of.train_size): of.outcomes for (name, run), of in taken.items() if name == variant}
     with files.whole(metrics.path_of(catalogue, variant)) as partial:
         metrics.write(partial, outcomes)
     return outcomes

@@ -12,6 +12,7 @@ import tiny
 import yaml
 
 from lib import config
+from lib.exceptions import StudyError
 from lib.models.inputs import load_catalogue_data
 from lib.models.mlp import MultitaskMLP
 from lib.training import kept, loop, metrics, run, stage
@@ -235,3 +236,46 @@ def test_best_answers_valid_paths_only(study):
     assert set(table["decoding"]) == {"valid_path"}
     assert table.groupby("metric")["value"].min()["valid_share"] == 1
     assert table.query("metric == 'path'")["value"].item() > 0.7
+
+
+def test_a_sitting_on_another_machine_takes_up_what_is_only_measured(study, monkeypatch):
+    """Smaller training sizes are taken from the folder; what later stages read in full is made here."""
+    monkeypatch.setenv("STUDY_SITTINGS", "sittings")
+    first = train("brand_text_image")
+    left = {path.stem for path in (study / "sittings/brand_text_image").glob("*.npz")}
+    runs = grid("brand_text_image", config.load_params(), "tiny")
+    assert left == {run.key(run.size) for run in runs if run.size != "all"} != set()
+
+    monkeypatch.setenv("STUDY_CACHE", str(study / "another"))
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")  # counts as another processor
+    again = train("brand_text_image")
+    assert len(list(study.glob("another/train/*/manifest.json"))) == len(runs) - len(left)
+    pd.testing.assert_frame_equal(again, first)  # this processor is the same one, after all
+    assert len(list(study.glob("build/tiny/predictions/brand_text_image/*.npz"))) == len(runs) - len(left)
+
+
+@pytest.mark.parametrize("changed", ["recipe", "input"])
+def test_a_sitting_takes_nothing_that_was_made_of_something_else(study, monkeypatch, changed):
+    monkeypatch.setenv("STUDY_SITTINGS", "sittings")
+    train("brand")
+    if changed == "recipe":
+        params = yaml.safe_load((study / "params.yaml").read_text())
+        params["recipes"]["tuned"]["lr"] *= 2
+        (study / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    else:
+        path = study / "build/tiny/clean/products.parquet"
+        products = pd.read_parquet(path)
+        products.assign(brand=products["brand"].to_numpy()[::-1]).to_parquet(path)
+    tiny.forget()
+    monkeypatch.setenv("STUDY_CACHE", str(study / "another"))
+    train("brand")
+    assert len(list(study.glob("another/train/*/manifest.json"))) == len(grid("brand", config.load_params(), "tiny"))
+
+
+def test_a_damaged_file_of_a_sitting_is_named(study, monkeypatch):
+    monkeypatch.setenv("STUDY_SITTINGS", "sittings")
+    train("brand")
+    path = next((study / "sittings/brand").glob("*.npz"))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(StudyError, match=f"{path.name} is not what a sitting left.*Delete it"):
+        train("brand")
