@@ -41,7 +41,7 @@ from tqdm import tqdm
 
 from lib.clean.matching import OUTLINE, Evidence, cut_lines, match_links, outline, title_words
 from lib.clean.photos import Archive, PhotoError, decode_photo
-from lib.clean.shingles import Rows, shingles, signatures, widespread, without_common
+from lib.clean.shingles import Pairs, Rows, bucket_pairs, shingles, signatures, widespread, without_common
 from lib.clean.splits import stable_hash
 from lib.clean.words import words
 from lib.config import CleanParams
@@ -61,7 +61,6 @@ FLAT = 8  # grey values, of 256, that a photo which shows something spans at lea
 
 MIX = np.uint64(0x9E3779B97F4A7C15)  # an odd multiplier that spreads bits: 2**64 over the golden ratio
 
-Pairs = tuple[Rows, Rows]
 Hash = tuple[
     int, int, bool, NDArray[np.float16]
 ]  # of a photo: of its bytes, what it shows, whether it is usable, outline
@@ -203,7 +202,7 @@ def text_links(specific: sparse.csr_matrix, brands: Rows, params: CleanParams) -
         band = brands[rows].astype(np.uint64)
         for column in signed[:, start : start + best.r].T:
             band = (band + column) * MIX
-        for left, right in bucket_pairs(band):
+        for left, right in bucket_pairs(band, WINDOW):
             alike = (signed[left] == signed[right]).mean(axis=1) >= params.minhash_threshold
             alike &= brands[rows[left]] == brands[rows[right]]
             yield rows[left[alike]], rows[right[alike]]
@@ -221,20 +220,9 @@ def photo_links(photos: pd.DataFrame, brands: Rows, spread: Spread, distance: in
     width = 64 // (distance + 1)
     for piece in range(distance + 1):
         run = shown << np.uint64(piece * width) >> np.uint64(64 - width)
-        for left, right in bucket_pairs((run * MIX + of) * MIX):
+        for left, right in bucket_pairs((run * MIX + of) * MIX, WINDOW):
             near = (np.bitwise_count(shown[left] ^ shown[right]) <= distance) & (of[left] == of[right])
             yield rows[left[near]], rows[right[near]]
-
-
-def bucket_pairs(keys: NDArray[np.integer]) -> Iterator[Pairs]:
-    """Yield the pairs of places with equal keys, each place with at most the next `WINDOW` of its bucket."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    for offset in range(1, min(WINDOW, len(keys) - 1) + 1):
-        same = ordered[offset:] == ordered[:-offset]
-        if not same.any():
-            return
-        yield order[:-offset][same], order[offset:][same]
 
 
 def photo_hashes(archive: Path, names: Sequence[str | None]) -> pd.DataFrame:

@@ -10,7 +10,6 @@ it is linear in the products.
 """
 
 import re
-from collections.abc import Iterator
 from itertools import chain, pairwise
 
 import numpy as np
@@ -21,7 +20,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from lib.clean.shingles import Rows
+from lib.clean.shingles import Pairs, Rows, bucket_pairs
 from lib.clean.words import words
 from lib.config import MatchParams
 
@@ -101,16 +100,18 @@ class Evidence:
         self.texts = _weighted_words(products["description"])
         self.codes = [re.sub(r"[\W_]", "", code.upper()) for code in products["model"]]
 
-    def candidates(self) -> tuple[Rows, Rows]:
+    def candidates(self) -> Pairs:
         """Return the pairs that may match: equal title words, a rare one in common, or codes next to one another."""
         rare = self.with_word <= RARE_NAME
         order = np.array(sorted(range(len(self.codes)), key=lambda row: (self.brands[row], self.codes[row])), np.int64)
         order = order[[self.codes[row] != "" for row in order]]
-        found = [
-            *_within(np.arange(len(self.title)), self.title, NEIGHBOURS),
-            *_within(self.row[rare], self.named[rare], RARE_NAME),
-        ]
-        found += [*_within(order, self.brands[order], NEIGHBOURS)]
+        found: list[Pairs] = []
+        for rows, keys, window in (
+            (np.arange(len(self.title)), self.title, NEIGHBOURS),
+            (self.row[rare], self.named[rare], RARE_NAME),
+            (order, self.brands[order], NEIGHBOURS),
+        ):
+            found += [(rows[one], rows[other]) for one, other in bucket_pairs(keys, window)]
         left, right = (np.concatenate([np.zeros(0, np.int64), *(pair[side] for pair in found)]) for side in (0, 1))
         pairs = np.unique(np.column_stack([np.minimum(left, right), np.maximum(left, right)]), axis=0)
         return pairs[:, 0], pairs[:, 1]
@@ -156,14 +157,14 @@ class Evidence:
         return found
 
 
-def match_links(evidence: Evidence, params: MatchParams) -> tuple[Rows, Rows]:
+def match_links(evidence: Evidence, params: MatchParams) -> Pairs:
     """Link the candidates whose score is at least `link_from`."""
     left, right = evidence.candidates()
     match = evidence.scores(left, right, params) >= params.link_from
     return left[match], right[match]
 
 
-def cut_lines(groups: Rows, same: tuple[Rows, Rows], evidence: Evidence, params: MatchParams) -> Rows:
+def cut_lines(groups: Rows, same: Pairs, evidence: Evidence, params: MatchParams) -> Rows:
     """Cut every group of more than `SMALL` products into models, by average linkage of the scores.
 
     Parameters
@@ -222,13 +223,3 @@ def _codes_alike(one: str, other: str) -> tuple[float, float]:
     same = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
     digits = [any(letter.isdigit() for letter in part) for part in (one[:same], one[same:] + other[same:])]
     return float(digits == [True, False] and same >= STEM * longer), same / longer
-
-
-def _within(rows: Rows, keys: Rows, window: int) -> Iterator[tuple[Rows, Rows]]:
-    """Yield the pairs of rows with equal keys, each with the next `window` of its bucket in the order given."""
-    order = np.argsort(keys, kind="stable")
-    for offset in range(1, min(window, max(len(keys) - 1, 0)) + 1):
-        same = keys[order][offset:] == keys[order][:-offset]
-        if not same.any():
-            return
-        yield rows[order[:-offset][same]], rows[order[offset:][same]]

@@ -31,6 +31,12 @@ def path_of(catalogue: str) -> Path:
     return config.root() / "catalogues" / f"{catalogue}_pairs.csv"
 
 
+def are_labelled(catalogue: str) -> bool:
+    """Tell whether there are labelled pairs of all that is studied: of a sample (`table.sample`) most are left out."""
+    table = config.load_catalogue(catalogue).table or {}
+    return path_of(catalogue).exists() and "sample" not in table
+
+
 def load_pairs(catalogue: str, ids: pd.Series) -> pd.DataFrame:
     """Read labelled pairs.
 
@@ -48,12 +54,14 @@ def load_pairs(catalogue: str, ids: pd.Series) -> pd.DataFrame:
     Raises
     ------
     StudyError
-        If a column is missing, a verdict is none, the catalogue lacks an id, or a half has no pair, or no copy.
+        If a column or a value is missing, a verdict is none, the catalogue lacks an id, or a half has no copy.
     """
     path = path_of(catalogue)
     table = pd.read_csv(path, dtype={"a": str, "b": str})
     if list(table) != COLUMNS:
         raise StudyError(f"{path.name}: expected the columns {COLUMNS}. Found {list(table)}.")
+    if (empty := table.columns[table.isna().any()].tolist()) or (table["weight"] <= 0).any():
+        raise StudyError(f"{path.name}: expected a value in every line, and weights above 0. Found gaps in {empty}.")
     places = pd.Series(np.arange(len(ids)), index=ids.astype(str))
     listed = pd.concat([table["a"], table["b"]])
     if unknown := sorted(set(listed) - set(places.index)):

@@ -1,6 +1,6 @@
 """Texts as sets of hashed shingles (runs of words), and how alike such sets are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from lib.clean.words import words
 SHINGLE_WORDS = 3
 
 Rows = NDArray[np.int64]
+Pairs = tuple[Rows, Rows]
 
 
 def shingles(texts: Iterable[str]) -> sparse.csr_matrix:
@@ -70,3 +71,14 @@ def signatures(sets: sparse.csr_matrix, rows: Rows, permutations: int) -> NDArra
     for place, sketch in enumerate(sketches):
         signed[place] = sketch.hashvalues
     return signed
+
+
+def bucket_pairs(keys: NDArray[np.integer], window: int) -> Iterator[Pairs]:
+    """Yield the pairs of places with equal keys, each place with at most the next `window` of its bucket."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    for offset in range(1, min(window, len(keys) - 1) + 1):
+        same = ordered[offset:] == ordered[:-offset]
+        if not same.any():
+            return
+        yield order[:-offset][same], order[offset:][same]

@@ -33,7 +33,8 @@ def tagged(shop, tmp_path):
             table.to_parquet(path) if path.suffix == ".parquet" else table.to_csv(path, index=False)
         elif table is not None:
             path.write_text(table)
-        job = Job(path, tmp_path / output, shop / "build/tiny/tagger", **{"precision": 0.9} | options)
+        tagger = options.pop("tagger", shop / "build/tiny/tagger")
+        job = Job(path, tmp_path / output, tagger, **{"precision": 0.9} | options)
         summary = tag_table(job)
         read = pd.read_parquet if output.endswith("parquet") else lambda p: pd.read_csv(p, keep_default_na=False)
         return read(job.output), pd.read_csv(job.rejects_path, keep_default_na=False), summary

@@ -21,7 +21,7 @@ from lib.features.vectors import vectors_of
 from lib.models.inputs import Products
 from lib.tagging import photo_vectors, stream
 from lib.tagging.incoming import Chunk
-from lib.tagging.promises import best_prefixes, listed
+from lib.tagging.promises import Candidates, best_prefixes, listed
 from lib.tagging.stream import Job, Tagged, tag_table
 from lib.tagging.tagger import Tagger, Tags
 
@@ -75,12 +75,19 @@ def test_candidates_begin_with_the_best_path_and_its_confidence(shop, new, tmp_p
         assert sum(sure) <= 1.005 + 0.005 * len(sure)
 
 
-def test_candidates_are_those_of_the_share_that_is_asked_for(new, tagged):
-    few, *_ = tagged(new, shown=0.9)
-    many, *_ = tagged(new)
-    counts = [table["candidates"].str.count(r"\|") for table in (few, many)]
-    assert (counts[0] <= counts[1]).all()
-    assert counts[0].sum() > 0
+def test_candidates_are_those_of_the_share_that_is_asked_for(shop, new, tagged, tmp_path):
+    folder = tmp_path / "tagger"
+    made_tagger.promising(shop / "build/tiny/tagger", folder, level_1=None, level_2=None, level_3=None)
+    tagger = Tagger.load(folder)
+    of_share = [Candidates(precision=0.9, share=share, probability=p) for share, p in ((0.9, 0.4), (0.95, 0.0))]
+    lists = dict.fromkeys(made_tagger.SETS, of_share)
+    tagger.promises = tagger.promises.model_copy(update={"candidates": lists})
+    tagger.save(tmp_path / "another", "# A card\n")
+    few, *_ = tagged(new, tagger=tmp_path / "another", shown=0.9)
+    many, *_ = tagged(new, tagger=tmp_path / "another")
+    counts = [table["candidates"].str.count(r"\|") + 1 for table in (few, many)]
+    assert (counts[0] <= 2).all()  # no more than two paths have a probability of at least 0.4
+    assert (counts[1] == len(tagger.paths)).all()
     with pytest.raises(StudyError, match=r"no candidates for a share of 0.5. It has those of \[0.9, 0.95\]"):
         tagged(new, shown=0.5)
 
