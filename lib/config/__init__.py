@@ -51,7 +51,8 @@ from lib.config.variants import (
     PathFusionVariant,
     SequentialVariant,
     Variant,
-    vectors_of,
+    columns_of,
+    input_of,
 )
 from lib.exceptions import StudyError, nearest
 

@@ -11,6 +11,8 @@ LEVELS = ("level_1", "level_2", "level_3")
 Level = Literal["level_1", "level_2", "level_3"]
 ENDS_HERE = "(ends here)"  # the class of a level that a shorter category path does not reach
 Input = Literal["brand", "text", "image"]
+Column = Annotated[str, Field(pattern=r"^(brand|text|image|(text|image)/[a-z][a-z0-9_]*)$")]
+"""What a model reads of products: an input, or something else that is made of it, such as `image/lite2`."""
 Text = Literal["plain", "masked", "titled"]
 Split = Literal["random", "grouped", "grouped_2", "grouped_3", "loose"]
 SPLITS: tuple[Split, ...] = get_args(Split)

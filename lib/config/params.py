@@ -1,9 +1,9 @@
 """All of `params.yaml`, and all of one `catalogues/NAME.yaml`."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -17,7 +17,7 @@ from lib.config.variants import (
     RecurrentVariant,
     SequentialVariant,
     Variant,
-    vectors_of,
+    columns_of,
     without,
 )
 from lib.exceptions import nearest
@@ -272,9 +272,10 @@ class Params(Strict):
         left = {variant: without(settings, name) for variant, settings in self.variants.items()}
         return self.model_copy(update={"variants": {variant: one for variant, one in left.items() if one is not None}})
 
-    def with_vectors(self, names: Collection[str]) -> Self:
-        """Return the study of a catalogue that has these photo vectors beside its own: without variants of others."""
-        has = {name: one for name, one in self.variants.items() if vectors_of(one) in {None, *names}}
+    def with_columns(self, made: Iterable[str]) -> Self:
+        """Return the study of a catalogue in which these are made of inputs: without variants that read others."""
+        there = {*get_args(Input), *made}
+        has = {name: one for name, one in self.variants.items() if there.issuperset(columns_of(one))}
         return self.model_copy(update={"variants": has})
 
     @model_validator(mode="before")
@@ -371,7 +372,7 @@ class Backbone(Strict):
 
 
 class Photos(Backbone):
-    """The catalogue's image network, and others, by name, which variants read that say `vectors: NAME`."""
+    """The catalogue's image network, and others, by name, which variants read as `image/NAME`."""
 
     also: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")], Backbone] = Field(default_factory=dict)
 

@@ -1,11 +1,11 @@
 """Variants: what a model sees, and the model that it is."""
 
 from contextlib import suppress
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from lib.config.base import Input, Share, Size, Strict
+from lib.config.base import Column, Input, Share, Size, Strict
 
 Decoding = Literal["hard", "soft", "soft_child"]
 
@@ -66,18 +66,18 @@ class MLPVariant(DenseVariant):
     """A multitask multilayer perceptron: one trunk, one softmax a level.
 
     `modality_dropout`: share of the products in training whose brand is hidden, and likewise their text and their
-    photo, so that the network learns to do without. `vectors`: what another image network than the catalogue's makes of
-    the photos, by its name in `image: also:` of `catalogues/NAME.yaml`.
+    photo, so that the network learns to do without. `reads`: the columns that it reads, where these are not its inputs
+    as they are: `image/NAME` is what another network makes of the photos (`image: also:` of the catalogue's file).
     """
 
     model: Literal["mlp"]
     modality_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    vectors: str | None = None
+    reads: list[Column] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
-    def _has_photos_to_read(self) -> Self:
-        if self.vectors and "image" not in self.inputs:
-            raise ValueError(f"'vectors' says what is read of photos, and the inputs are {self.inputs}")
+    def _reads_its_inputs(self) -> Self:
+        if self.reads and {input_of(column) for column in self.reads} != set(self.inputs):
+            raise ValueError(f"'reads' should have a column of each input, and the inputs are {self.inputs}")
         return self
 
     @model_validator(mode="after")
@@ -101,9 +101,9 @@ class PartsVariant(Strict):
 
     @model_validator(mode="after")
     def _reads_what_its_parts_read(self) -> Self:
-        for name, part in self.of.items():  # a product has one vector of its photo
-            if vectors_of(part):
-                raise ValueError(f"the parts of a fusion read the catalogue's own vectors. '{name}' reads others")
+        for name, part in self.of.items():  # a tagger computes no others
+            if other := [column for column in columns_of(part) if "/" in column]:
+                raise ValueError(f"the parts of a fusion read inputs as they are. '{name}' reads {other}")
         read: set[str] = set().union(*(part.inputs for part in self.of.values()))
         if set(self.inputs) != read:
             raise ValueError(f"the parts of this fusion read {sorted(read)}, and its 'inputs' are {self.inputs}")
@@ -195,9 +195,22 @@ Variant = Annotated[
 ]
 
 
-def vectors_of(variant: Variant) -> str | None:
-    """Name the image network whose vectors a variant reads; None is the catalogue's own, or no photos at all."""
-    return variant.vectors if isinstance(variant, MLPVariant) else None
+def input_of(column: str) -> str:
+    """Name the input that a column is made of.
+
+    >>> input_of("image/lite2"), input_of("brand")
+    ('image', 'brand')
+    """
+    return column.partition("/")[0]
+
+
+def columns_of(variant: Variant) -> list[str]:
+    """List the columns that a variant reads, in the order of its inputs."""
+    parts = variant.of.values() if isinstance(variant, PartsVariant) else ()
+    read = [column for part in parts for column in columns_of(part)] or (
+        variant.reads if isinstance(variant, MLPVariant) and variant.reads else variant.inputs
+    )
+    return [column for name in variant.inputs for column in dict.fromkeys(read) if input_of(column) == name]
 
 
 def without(variant: Variant, name: Input) -> Variant | None:
@@ -211,8 +224,10 @@ def without(variant: Variant, name: Input) -> Variant | None:
     parts = {}
     for part, settings in variant.of.items():
         with suppress(ValidationError):  # it reads nothing else
-            inputs = [one for one in settings.inputs if one != name]
-            parts[part] = type(settings).model_validate(settings.model_dump() | {"inputs": inputs})
+            left: dict[str, list[Any]] = {"inputs": [one for one in settings.inputs if one != name]}
+            if isinstance(settings, MLPVariant) and settings.reads:
+                left["reads"] = [column for column in settings.reads if input_of(column) != name]
+            parts[part] = type(settings).model_validate(settings.model_dump() | left)
     with suppress(ValidationError):  # fewer than two parts are left
         inputs = [one for one in variant.inputs if one != name]
         return type(variant).model_validate(variant.model_dump() | {"inputs": inputs, "of": parts})

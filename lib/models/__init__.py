@@ -25,18 +25,16 @@ def classes_of(variant: config.Variant) -> set[str]:
     return {MODELS[variant.model]}.union(*map(classes_of, parts))
 
 
-def input_files(name: config.Input, text: config.Text, vectors: str | None = None) -> list[str]:
-    """Name the files below `build/CATALOGUE/` that hold an input; an input without any is a column of cleaned products.
+def input_files(column: str, text: config.Text) -> list[str]:
+    """Name the files below `build/CATALOGUE/` that hold a column; one without any is a column of cleaned products.
 
-    Parameters
-    ----------
-    vectors
-        The image network that made the vectors, where it is not the catalogue's own.
-
-    Examples
-    --------
-    >>> input_files("text", "masked"), input_files("brand", "masked"), input_files("image", "masked", "lite2")
+    >>> input_files("text", "masked"), input_files("brand", "masked"), input_files("image/lite2", "masked")
     (['text/masked.npz', 'text/words.json'], [], ['image/lite2/features.npy'])
+    >>> input_files("text/minilm", "masked")
+    ['text/minilm/masked.npy']
     """
-    image = "/".join(filter(None, ["image", vectors, "features.npy"]))
-    return {"text": [f"text/{text}.npz", "text/words.json"], "image": [image]}.get(name, [])
+    if column == "text":
+        return [f"text/{text}.npz", "text/words.json"]
+    if config.input_of(column) == "image":
+        return [f"{column}/features.npy"]
+    return [f"{column}/{text}.npy"] if config.input_of(column) == "text" else []

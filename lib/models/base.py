@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from lib import config, files
-from lib.models.inputs import ENCODERS, Batch, Products
+from lib.models.inputs import ENCODERS, Batch, Products, Vectors
 
 FORMAT = 2
 """Of a saved model's folder."""
@@ -98,9 +98,10 @@ class Task(NamedTuple):
 
 
 def make_encoders(settings: Settings) -> dict[str, Any]:
-    """Return how a perceptron reads each of a variant's inputs."""
-    text, stop_words = settings.text, settings.stop_words
-    return {name: make(text, stop_words) for name, make in ENCODERS.items() if name in settings.variant.inputs}
+    """Return how a perceptron reads each of a variant's columns."""
+    text, stop_words, columns = settings.text, settings.stop_words, config.columns_of(settings.variant)
+    found = {name: make(text, stop_words) for name, make in ENCODERS.items() if name in columns}
+    return found | {name: Vectors(name) for name in columns if name not in found}
 
 
 class Model(ABC):

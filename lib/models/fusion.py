@@ -220,7 +220,7 @@ class PathFusion(LevelFusion):
         return {name: self._tells(name, products) for name in self.settings.variant.inputs}
 
     def _tells(self, name: config.Input, products: Products) -> npt.NDArray[np.bool_]:
-        column = products.columns.get(name)
+        column = next((one for key, one in products.columns.items() if config.input_of(key) == name), None)
         if column is None:
             return np.zeros(len(products), bool)
         if isinstance(column, Texts):

@@ -34,10 +34,10 @@ class Products:
     ----------
     count : int
     columns : dict
-        Input -> a value of each product: `brand`, an object array of str, empty where there is none, and None where it
-        is hidden (unlike an empty one that is nothing a model has seen); `text`, `Texts` with stop words; `image`, a
-        float array (rows, dimension), a row of zeros where there is no usable photo. An input that no product has is
-        not there.
+        A value of each product: `brand`, an object array of str, empty where there is none, and None where it is hidden
+        (unlike an empty one that is nothing a model has seen); `text`, `Texts` with stop words; `image`, a float array
+        (rows, dimension), a row of zeros where there is no usable photo; and vectors, as those of photos, that are
+        otherwise made of an input, such as `image/lite2`. What no product has is not there.
     """
 
     count: int
@@ -68,7 +68,8 @@ class Products:
 
     def without(self, hidden: Collection[str]) -> "Products":
         """Hide inputs: a model then sees what it sees of products that lack them."""
-        return replace(self, columns={name: column for name, column in self.columns.items() if name not in hidden})
+        shown = {name: one for name, one in self.columns.items() if config.input_of(name) not in hidden}
+        return replace(self, columns=shown)
 
     def having(self, **columns: Column) -> "Products":
         """Return the products with other values of some inputs."""
@@ -119,15 +120,14 @@ class CatalogueData:
         """Number of classes of each level."""
         return [len(names) for names in self.class_names]
 
-    def as_products(self, inputs: Collection[config.Input], text: config.Text, vectors: str | None = None) -> Products:
-        """Return all rows with some inputs; nothing of the others is read (`lib.models.input_files`)."""
-        return Products(len(self.codes), {name: self._read(name, text, vectors) for name in inputs})
+    def as_products(self, columns: Collection[str], text: config.Text) -> Products:
+        """Return all rows with some columns; nothing of the others is read (`lib.models.input_files`)."""
+        return Products(len(self.codes), {name: self._read(name, text) for name in columns})
 
-    def _read(self, name: config.Input, text: config.Text, vectors: str | None) -> Column:
+    def _read(self, name: str, text: config.Text) -> Column:
         if name == "text":
             return Texts.read(self.name, text)
-        if name == "image":  # "r" is enough, but PyTorch warns of arrays that cannot be written to
-            (file,) = input_files(name, text, vectors)
+        for file in input_files(name, text):  # "r" is enough, but PyTorch warns of arrays that cannot be written to
             features: Column = np.load(files.existing(config.build_dir(self.name, file)), mmap_mode="c")
             return features
         path = config.build_dir(self.name, "clean", "products.parquet")
@@ -361,7 +361,7 @@ class Vectors:
 
     learnt = ("mean", "scale")
 
-    def __init__(self, name: config.Input) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
 
     def fit(self, products: Products, rows_at_once: int = 4096) -> "Vectors":
@@ -398,4 +398,4 @@ ENCODERS: dict[str, Callable[[config.TextParams, config.StopWords], Encoder]] = 
     "text": lambda text, stop_words: Bag(text.max_bag_words, stop_words),
     "image": lambda text, stop_words: Vectors("image"),
 }
-"""How a perceptron reads each input."""
+"""How a perceptron reads each input; whatever else is made of one is read as `Vectors`."""

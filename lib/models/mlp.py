@@ -64,7 +64,7 @@ class InputLayer(nn.Module):
     Parameters
     ----------
     encoders : dict
-        Input -> its fitted encoder.
+        Column -> its fitted encoder.
     recipe : Recipe
         It says what share of the inputs is left out in training (paper, section 3.3), whether vectors are standardised,
         and whether the brand's number is one input, as it is (the original code), instead of the one-hot brand.
@@ -111,12 +111,13 @@ class InputLayer(nn.Module):
     def shown(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Say which inputs each row shows, 1 or 0, shape (rows,): in training a draw; all where all would be hidden."""
         rows, device = len(batch.codes), batch.codes.device
+        inputs = list(dict.fromkeys(map(config.input_of, self.layers)))  # all that is made of one is hidden with it
         if self.training:
-            drawn = torch.rand(len(self.layers), rows, device=device) >= self.modality_dropout
+            drawn = torch.rand(len(inputs), rows, device=device) >= self.modality_dropout
             drawn = drawn | ~drawn.any(dim=0)
         else:
-            drawn = torch.ones(len(self.layers), rows, dtype=torch.bool, device=device)
-        shown = dict(zip(self.layers, drawn, strict=True))
+            drawn = torch.ones(len(inputs), rows, dtype=torch.bool, device=device)
+        shown = {name: drawn[inputs.index(config.input_of(name))] for name in self.layers}
         for name, layer in self.layers.items():
             if isinstance(layer, Dense):
                 shown[name] = shown[name] & (batch.columns[name].reshape(rows, -1) != 0).any(dim=1)

@@ -35,7 +35,7 @@ def do_run(
     data = load_catalogue_data(catalogue)
     train, held = training_rows(data.products, run.split, run.size, run.seed)
     rows = {"train": train, "validation": held, "test": test_rows(data.products, run.split)}
-    products = data.as_products(variant.inputs, run.text, config.vectors_of(variant))
+    products = data.as_products(config.columns_of(variant), run.text)
     of = {part: products.take(numbers) for part, numbers in rows.items()}
 
     recipe = None if run.recipe == NO_RECIPE else params.recipes[run.recipe]

@@ -158,7 +158,7 @@ def fit_once(
     else:
         kind = type(kind).model_validate({**kind.model_dump(), **settings})
     train, held, development = parts(data.products, size)
-    products = data.as_products(kind.inputs, asked.text)
+    products = data.as_products(config.columns_of(kind), asked.text)
     began = time.process_time()
     model = make_model(kind, recipe, params.text, data.class_counts, data.paths, "cpu")
     model.fit(Task(products.take(train), data.codes[train], products.take(held), data.codes[held], SEED, None, None))

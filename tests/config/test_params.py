@@ -132,28 +132,28 @@ def test_without_photos_a_fusion_is_made_of_the_parts_that_can_do_without(load):
     assert len(study.variants) == 6
 
 
-def test_variants_of_vectors_that_a_catalogue_lacks_are_left_out(load):
+def test_variants_that_read_what_a_catalogue_lacks_are_left_out(load):
     photos = MLP | {"inputs": ["brand", "image"]}
-    study = load(mlp=MLP, brand_image=photos, lite2=photos | {"vectors": "lite2"})
-    assert set(study.with_vectors([]).variants) == {"mlp", "brand_image"}
-    assert study.with_vectors(["lite2", "more"]).variants == study.variants
+    study = load(mlp=MLP, brand_image=photos, lite2=photos | {"reads": ["brand", "image", "image/lite2"]})
+    assert set(study.with_columns([]).variants) == {"mlp", "brand_image"}
+    assert study.with_columns(["image/lite2", "image/more"]).variants == study.variants
 
 
 @pytest.mark.parametrize(
     ("variants", "expected"),
     [
-        ({"mlp": MLP | {"vectors": "lite2"}}, "variants.mlp.mlp: 'vectors' says what is read of photos"),
+        ({"mlp": MLP | {"reads": ["image/lite2"]}}, "variants.mlp.mlp: 'reads' should have a column of each input"),
         (
             {
                 "linear": LINEAR,
-                "mlp": MLP | {"inputs": ["image"], "vectors": "lite2"},
+                "mlp": MLP | {"inputs": ["image"], "reads": ["image/lite2"]},
                 "both": {"model": "fusion", "of": ["linear", "mlp"], "inputs": ["brand", "text", "image"]},
             },
-            "the parts of a fusion read the catalogue's own vectors. 'mlp' reads others",
+            "the parts of a fusion read inputs as they are. 'mlp' reads ['image/lite2']",
         ),
     ],
 )
-def test_vectors_are_of_photos_and_of_one_network(load, variants, expected):
+def test_what_is_read_is_made_of_the_inputs_and_a_fusion_reads_them_as_they_are(load, variants, expected):
     with pytest.raises(StudyError) as error:
         load(**variants)
     assert expected in str(error.value)

@@ -113,8 +113,9 @@ def test_vectors_of_another_network_are_an_input_like_the_catalogues_own(study):
     before = {name: inputs(name) for name in ("brand_image", "brand_image_lite2")}
     np.save(folder / "lite2/features.npy", np.ones((60, 3), np.float16))
     assert [name for name in before if inputs(name) != before[name]] == ["brand_image_lite2"]
-    made = load_catalogue_data("tiny").as_products(["image"], "masked", "lite2")
-    assert made.image.shape == (60, 3)
+    made = load_catalogue_data("tiny").as_products(["image/lite2"], "masked")
+    assert made.columns["image/lite2"].shape == (60, 3)
+    assert not made.without(["image"]).columns
 
 
 def test_a_changed_photo_or_text_makes_again_what_reads_it(study):
